@@ -1,0 +1,4 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! (being written)
