@@ -208,7 +208,7 @@ impl<'a> Topology<'a> {
 
     /// All regions that the PD maps, in the order of system.xml.
     pub fn regions(&self) -> impl Iterator<Item = Region<'a>> + use<'a> {
-        self.regions.iter().map(RegionWire::to_region)
+        self.regions.iter().map(RegionWire::as_region)
     }
 
     /// The region called `name` (its first mapping, where it is mapped more than once).
@@ -218,7 +218,7 @@ impl<'a> Topology<'a> {
 
     /// All channel ends of the PD.
     pub fn channels(&self) -> impl Iterator<Item = Channel<'a>> + use<'a> {
-        self.channels.iter().map(ChannelWire::to_channel)
+        self.channels.iter().map(ChannelWire::as_channel)
     }
 
     /// The first channel to the PD called `peer`.
@@ -228,7 +228,7 @@ impl<'a> Topology<'a> {
 
     /// All child PDs.
     pub fn children(&self) -> impl Iterator<Item = Child<'a>> + use<'a> {
-        self.children.iter().map(ChildWire::to_child)
+        self.children.iter().map(ChildWire::as_child)
     }
 
     /// Regions called `<client>_to_<server>_<what>`, with the client's name.

@@ -168,7 +168,7 @@ impl RegionWire {
             && self.vaddr.get().checked_add(self.size.get()).is_some()
     }
 
-    pub(crate) fn to_region(&self) -> Region<'_> {
+    pub(crate) fn as_region(&self) -> Region<'_> {
         Region {
             name: checked_name(&self.name),
             vaddr: self.vaddr.get(),
@@ -192,7 +192,7 @@ impl ChannelWire {
             && self.reserved == [0; 5]
     }
 
-    pub(crate) fn to_channel(&self) -> Channel<'_> {
+    pub(crate) fn as_channel(&self) -> Channel<'_> {
         Channel {
             peer: checked_name(&self.peer),
             id: self.id,
@@ -220,7 +220,7 @@ impl ChildWire {
             && self.elf_file_len.get() <= self.elf_size.get()
     }
 
-    pub(crate) fn to_child(&self) -> Child<'_> {
+    pub(crate) fn as_child(&self) -> Child<'_> {
         let parts = Parts {
             code: Window {
                 vaddr: self.code_vaddr.get(),
