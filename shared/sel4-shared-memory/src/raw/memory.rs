@@ -1,0 +1,172 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! A range of real memory, and the few ways in which it is touched.
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::copy::copy;
+#[cfg(any(test, feature = "host"))]
+use crate::host::Life;
+
+/// A range of memory. Offsets are checked by every method; a wrong one is our own bug and panics.
+#[derive(Clone)]
+pub(crate) struct Raw {
+    base: NonNull<u8>,
+    len: usize,
+    /// Counts the stores on the host, and keeps the memory alive.
+    #[cfg(any(test, feature = "host"))]
+    life: Option<Life>,
+}
+
+// SAFETY: the memory is valid from everywhere (promise of `Raw::new`'s caller) and is touched by
+// volatile copies and atomics only.
+unsafe impl Send for Raw {}
+// SAFETY: as above.
+unsafe impl Sync for Raw {}
+
+impl Raw {
+    /// # Safety
+    ///
+    /// `region` must be valid for reads (and for writes, if a `store` method will be called) for as
+    /// long as the value or a clone of it exists, must not hold Rust objects that are used in any
+    /// other way than by this crate, and must be aligned to 8 bytes.
+    pub(crate) const unsafe fn new(region: NonNull<[u8]>) -> Self {
+        Self {
+            base: region.cast(),
+            len: region.len(),
+            #[cfg(any(test, feature = "host"))]
+            life: None,
+        }
+    }
+
+    #[cfg(any(test, feature = "host"))]
+    pub(crate) fn with_life(mut self, life: Life) -> Self {
+        self.life = Some(life);
+        self
+    }
+
+    #[inline]
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    pub(crate) fn addr(&self) -> usize {
+        self.base.addr().get()
+    }
+
+    pub(crate) fn subrange(&self, offset: usize, len: usize) -> Option<Self> {
+        if offset.checked_add(len)? > self.len || !offset.is_multiple_of(align_of::<u64>()) {
+            return None;
+        }
+        let mut part = self.clone();
+        // SAFETY: `offset <= self.len`, so the result stays inside the region or at its end.
+        part.base = unsafe { self.base.add(offset) };
+        part.len = len;
+        Some(part)
+    }
+
+    #[inline]
+    fn at(&self, offset: usize, len: usize) -> *mut u8 {
+        assert!(
+            offset <= self.len && len <= self.len - offset,
+            "outside of the shared region"
+        );
+        // SAFETY: just checked to be inside the region.
+        unsafe { self.base.as_ptr().add(offset) }
+    }
+
+    #[inline]
+    fn aligned<T>(&self, offset: usize) -> *mut T {
+        assert!(
+            offset.is_multiple_of(align_of::<T>()),
+            "misaligned in the shared region"
+        );
+        self.at(offset, size_of::<T>()).cast()
+    }
+
+    #[inline]
+    fn step(&self) {
+        #[cfg(any(test, feature = "host"))]
+        if let Some(life) = &self.life {
+            life.step();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn load_u64(&self, offset: usize) -> u64 {
+        // SAFETY: in range and aligned (`aligned`; the base is aligned to 8). Everyone who touches
+        // this memory does it by atomics or by copies that stand for relaxed accesses.
+        unsafe { AtomicU64::from_ptr(self.aligned(offset)) }.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    pub(crate) fn load_u32(&self, offset: usize) -> u32 {
+        // SAFETY: as in `load_u64`.
+        unsafe { AtomicU32::from_ptr(self.aligned(offset)) }.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    pub(crate) fn store_u64(&self, offset: usize, value: u64) {
+        self.step();
+        // SAFETY: as in `load_u64`, and writable (promise to `new`).
+        unsafe { AtomicU64::from_ptr(self.aligned(offset)) }.store(value, Ordering::Release);
+    }
+
+    #[inline]
+    pub(crate) fn store_u32(&self, offset: usize, value: u32) {
+        self.step();
+        // SAFETY: as in `load_u64`, and writable (promise to `new`).
+        unsafe { AtomicU32::from_ptr(self.aligned(offset)) }.store(value, Ordering::Release);
+    }
+
+    #[inline]
+    pub(crate) fn copy_out(&self, offset: usize, to: &mut [u8]) {
+        let from = self.at(offset, to.len());
+        // SAFETY: `from` is in range; a `&mut` cannot overlap memory of a region (promise to `new`).
+        unsafe { copy(to.as_mut_ptr(), from, to.len()) }
+    }
+
+    #[inline]
+    pub(crate) fn copy_in(&self, offset: usize, from: &[u8]) {
+        #[cfg(any(test, feature = "host"))]
+        if self.life.is_some() {
+            // Word by word, so that a writer can die between any two words.
+            let (mut at, mut rest) = (offset, from);
+            while !rest.is_empty() {
+                let (word, more) = rest.split_at(rest.len().min(8 - at % 8));
+                self.step();
+                // SAFETY: `at` is in range for `word.len()` bytes (`self.at`); `word` is a slice.
+                unsafe { copy(self.at(at, word.len()), word.as_ptr(), word.len()) };
+                (at, rest) = (at + word.len(), more);
+            }
+            return;
+        }
+        let to = self.at(offset, from.len());
+        // SAFETY: as in `copy_out`, and writable (promise to `new`).
+        unsafe { copy(to, from.as_ptr(), from.len()) }
+    }
+
+    /// Copies between two regions. Overlap gives unspecified bytes, as with any racing writer.
+    #[inline]
+    pub(crate) fn copy_across(&self, offset: usize, from: &Self, from_offset: usize, len: usize) {
+        self.step();
+        let src = from.at(from_offset, len);
+        let dst = self.at(offset, len);
+        // SAFETY: both ranges are in range and valid; the copy is opaque to the compiler, so that
+        // even an overlap only mixes up bytes.
+        unsafe { copy(dst, src, len) }
+    }
+
+    pub(crate) fn fill(&self, offset: usize, len: usize, byte: u8) {
+        let block = [byte; 64];
+        let mut done = 0;
+        while done < len {
+            let part = (len - done).min(block.len());
+            self.copy_in(offset + done, &block[..part]);
+            done += part;
+        }
+    }
+}
