@@ -1,6 +1,14 @@
 // Copyright 2026, The Kintsugi authors
 // SPDX-License-Identifier: BSD-2-Clause
 
-//! (being written)
+//! The decisions of a supervisor: what a fault means, whether the child is restarted, and what of
+//! its saved ELF goes where. `main.rs` receives the faults and carries out what is decided here.
+//!
+//! Nothing here makes a system call, so all of it runs in `cargo test`.
 
 #![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+pub mod fault;
+pub mod image;
+pub mod policy;

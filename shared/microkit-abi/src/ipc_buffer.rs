@@ -68,3 +68,17 @@ pub fn set_first_registers(values: [u64; 4]) {
         with_mut(|registers| registers[..4].copy_from_slice(&values));
     }
 }
+
+const BYTES: usize = LENGTH_MAX * size_of::<u64>();
+
+/// Lets `f` read the message registers as bytes.
+pub fn with_bytes<T>(f: impl FnOnce(&[u8]) -> T) -> T {
+    // SAFETY: as in `with`; words are readable as bytes.
+    f(unsafe { &*registers().cast::<[u8; BYTES]>() })
+}
+
+/// Lets `f` write the message registers as bytes. `f` must not make a system call.
+pub fn with_bytes_mut<T>(f: impl FnOnce(&mut [u8]) -> T) -> T {
+    // SAFETY: as in `with_mut`; any bytes are valid words.
+    f(unsafe { &mut *registers().cast::<[u8; BYTES]>() })
+}

@@ -148,3 +148,8 @@ fn bare(number: i64, x0_in: u64) -> u64 {
     }
     x0
 }
+
+/// Sends a message that carries no registers.
+pub fn send_message(message: Message) {
+    send(message.capability, message.info);
+}

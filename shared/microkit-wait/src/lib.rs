@@ -1,6 +1,59 @@
 // Copyright 2026, The Kintsugi authors
 // SPDX-License-Identifier: BSD-2-Clause
 
-//! (being written)
+//! Waiting for one channel in the middle of an event handler.
+//!
+//! A service that has to wait for another one takes its own requests through shared memory, so
+//! that it owes nobody a reply and may block. Bits of other channels that arrive meanwhile are
+//! noted, and delivered to the handler's `notified` when it has returned. Upstream's
+//! `sel4-microkit` has no such wait; this crate works beside it but needs our event loop to
+//! deliver what was noted.
+//!
+//! Only for a PD without an endpoint: no child, no `pp="true"` channel on which it is called. The
+//! kernel would otherwise refuse the wait with a capability fault.
 
 #![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+#[cfg(target_os = "none")]
+mod target {
+    use microkit_abi::{noted, syscalls};
+    use sel4_microkit::Channel;
+
+    /// Waits until `channel` has signalled. A bit says "look", not how often, and may be older
+    /// than the question.
+    pub fn wait_for(channel: Channel) {
+        let mask = 1 << channel.index();
+        if noted::take(mask) != 0 {
+            return;
+        }
+        loop {
+            let bits = syscalls::wait();
+            noted::note(bits & !mask);
+            if bits & mask != 0 {
+                return;
+            }
+        }
+    }
+
+    /// Takes what has arrived, without waiting; says whether `channel` has signalled.
+    pub fn poll(channel: Channel) -> bool {
+        noted::note(syscalls::poll());
+        noted::take(1 << channel.index()) != 0
+    }
+
+    /// Waits for any of `channels`, and says which of them have signalled (bit = channel id).
+    pub fn wait_for_any(channels: &[Channel]) -> u64 {
+        let mask = channels.iter().fold(0, |mask, channel| mask | 1 << channel.index());
+        loop {
+            let bits = noted::take(mask);
+            if bits != 0 {
+                return bits;
+            }
+            noted::note(syscalls::wait());
+        }
+    }
+}
+
+#[cfg(target_os = "none")]
+pub use target::{poll, wait_for, wait_for_any};

@@ -1,0 +1,161 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! Reads a fault message: what happened, where, and at which address.
+//!
+//! A child can send its supervisor any message on its fault endpoint, so nothing here is trusted
+//! further than for the log line, and every label has a meaning.
+//!
+//! Sources: seL4 16.0.0 `arch/arm/arch/64/mode/api/ipc_buffer.h` for the layout of the messages;
+//! Arm ARM D17.2.37 for the fields of a syndrome register (EC 31..26, WnR 6, DFSC 5..0). The upper
+//! bits of a data abort's ISS differ between a stage-1 and a stage-2 abort and are not looked at.
+
+use core::fmt;
+
+use microkit_abi::labels;
+
+/// Kind of a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Read of an address that is not mapped or not readable.
+    Read,
+    /// Write to an address that is not mapped or not writable.
+    Write,
+    /// Instruction fetch from an address that is not mapped or not executable.
+    Execute,
+    /// Unaligned access where the architecture forbids it.
+    Alignment,
+    /// Instruction that the processor does not know, or not at EL0.
+    IllegalInstruction,
+    /// `brk` instruction.
+    Breakpoint,
+    /// System call on a capability that is not there.
+    BadCapability,
+    /// System call with a number that the kernel does not have.
+    BadSystemCall,
+    /// Trap of an instruction or register that EL0 may not use; the payload is the exception class.
+    Trap(u8),
+    /// A message that is no fault: the child called its fault endpoint. The payload is the label.
+    Message(u64),
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read => f.write_str("read"),
+            Self::Write => f.write_str("write"),
+            Self::Execute => f.write_str("execute"),
+            Self::Alignment => f.write_str("alignment"),
+            Self::IllegalInstruction => f.write_str("illegal_instruction"),
+            Self::Breakpoint => f.write_str("breakpoint"),
+            Self::BadCapability => f.write_str("bad_capability"),
+            Self::BadSystemCall => f.write_str("bad_system_call"),
+            Self::Trap(class) => write!(f, "trap_{class:#x}"),
+            Self::Message(label) => write!(f, "message_{label:#x}"),
+        }
+    }
+}
+
+/// A fault in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What happened.
+    pub kind: Kind,
+    /// Program counter, where the message has one.
+    pub pc: Option<u64>,
+    /// Address that was accessed, or the capability or number that was used.
+    pub address: Option<u64>,
+}
+
+const EC_INSTRUCTION_ABORT: u64 = 0x20;
+const EC_PC_ALIGNMENT: u64 = 0x22;
+const EC_BRK: u64 = 0x3c;
+const DFSC_ALIGNMENT: u64 = 0x21;
+
+fn exception_class(syndrome: u64) -> u64 {
+    syndrome >> 26 & 0x3f
+}
+
+fn vm_kind(is_fetch: bool, syndrome: u64) -> Kind {
+    let write = syndrome & 1 << 6 != 0;
+    match (is_fetch, syndrome & 0x3f) {
+        (true, _) => Kind::Execute,
+        _ if exception_class(syndrome) == EC_INSTRUCTION_ABORT => Kind::Execute,
+        (_, DFSC_ALIGNMENT) => Kind::Alignment,
+        _ if write => Kind::Write,
+        _ => Kind::Read,
+    }
+}
+
+impl Fault {
+    /// Decodes a fault message with its message registers; missing ones count as absent.
+    pub fn decode(label: u64, registers: &[u64]) -> Self {
+        let register = |index: usize| registers.get(index).copied();
+        let (kind, pc, address) = match label {
+            labels::FAULT_VM => {
+                let fetch = register(2) == Some(1);
+                (vm_kind(fetch, register(3).unwrap_or(0)), register(0), register(1))
+            }
+            labels::FAULT_CAP => (Kind::BadCapability, register(0), register(1)),
+            labels::FAULT_UNKNOWN_SYSCALL => (Kind::BadSystemCall, register(8), register(12)),
+            labels::FAULT_USER_EXCEPTION => (Kind::IllegalInstruction, register(0), None),
+            labels::FAULT_DEBUG_EXCEPTION => (Kind::Breakpoint, register(0), None),
+            labels::FAULT_VCPU => {
+                let kind = match exception_class(register(0).unwrap_or(0)) {
+                    EC_BRK => Kind::Breakpoint,
+                    EC_PC_ALIGNMENT => Kind::Alignment,
+                    class => Kind::Trap(class as u8),
+                };
+                (kind, None, None)
+            }
+            other => (Kind::Message(other), None, None),
+        };
+        Self { kind, pc, address }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(label: u64, registers: &[u64]) -> Kind {
+        Fault::decode(label, registers).kind
+    }
+
+    #[test]
+    fn syndromes_of_both_kernels_read_the_same() {
+        // Stage 2 (seL4 at EL2) and stage 1 (development kernel) report other upper bits.
+        for (stage_2, stage_1, expected) in [
+            (0x9381_0046, 0x9200_0046, Kind::Write),
+            (0x93d7_8006, 0x9200_0006, Kind::Read),
+            (0x93d9_804f, 0x9200_004f, Kind::Write),
+            (0x9200_0021, 0x9200_0021, Kind::Alignment),
+        ] {
+            assert_eq!(kind(labels::FAULT_VM, &[1, 2, 0, stage_2]), expected);
+            assert_eq!(kind(labels::FAULT_VM, &[1, 2, 0, stage_1]), expected);
+        }
+        assert_eq!(kind(labels::FAULT_VM, &[1, 2, 1, 0x8200_0006]), Kind::Execute);
+    }
+
+    #[test]
+    fn a_breakpoint_is_one_in_every_configuration() {
+        assert_eq!(kind(labels::FAULT_DEBUG_EXCEPTION, &[4, 3]), Kind::Breakpoint);
+        assert_eq!(kind(labels::FAULT_VCPU, &[0xf200_0001]), Kind::Breakpoint);
+    }
+
+    #[test]
+    fn a_null_pointer_has_its_address() {
+        let fault = Fault::decode(labels::FAULT_VM, &[0x1000_0040, 0, 0, 0x9200_0046]);
+        assert_eq!((fault.pc, fault.address), (Some(0x1000_0040), Some(0)));
+    }
+
+    #[test]
+    fn forged_and_short_messages_are_no_trouble() {
+        for label in 0..20 {
+            for length in 0..14 {
+                let _ = Fault::decode(label, &[u64::MAX; 14][..length]);
+            }
+        }
+        assert_eq!(kind(0, &[]), Kind::Message(0));
+    }
+}

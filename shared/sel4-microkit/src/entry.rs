@@ -1,0 +1,124 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! The first instructions of a PD, of its first life as of every other.
+//!
+//! A restart sets the program counter and nothing else, so everything that the program relies on
+//! is set here. The boot stub is what runs before the supervisor has loaded anything.
+
+use core::arch::global_asm;
+
+use microkit_abi::ipc_buffer;
+
+use crate::Handler;
+
+global_asm!(
+    ".pushsection .boot.text, \"ax\", @progbits",
+    ".global __boot_stub",
+    ".type __boot_stub, @function",
+    "__boot_stub:",
+    "    udf #0",
+    "    b __boot_stub",
+    ".size __boot_stub, . - __boot_stub",
+    ".popsection",
+    "",
+    ".pushsection .text.entry, \"ax\", @progbits",
+    ".global _start",
+    ".type _start, @function",
+    "_start:",
+    "    mov x0, sp",
+    "    adrp x1, __stack_top",
+    "    add x1, x1, :lo12:__stack_top",
+    "    mov sp, x1",
+    "    mov x29, xzr",
+    "    mov x30, xzr",
+    "    msr tpidr_el0, xzr",
+    "    msr fpcr, xzr",
+    "    b {entry}",
+    ".size _start, . - _start",
+    ".popsection",
+    "",
+    // Layout: `recovery::StartInfo`.
+    ".pushsection .start_info, \"aw\", @progbits",
+    ".global __start_info",
+    ".type __start_info, @object",
+    "__start_info:",
+    "    .ascii \"KINTSTRT\"",
+    "    .word {version}, 0",
+    "    .quad 0",
+    "    .quad __stack_bottom",
+    "    .quad __stack_top",
+    "    .quad 0, 0, 0",
+    ".size __start_info, 64",
+    ".popsection",
+    entry = sym entry,
+    version = const recovery::StartInfo::VERSION,
+);
+
+unsafe extern "Rust" {
+    /// Defined by `declare_protection_domain!`.
+    fn __sel4_microkit_main() -> !;
+}
+
+extern "C" fn entry(initial_sp: usize) -> ! {
+    let told = recovery::start_info().ipc_buffer.get() as usize;
+    let address = if told == 0 { ipc_buffer::locate(initial_sp) } else { told };
+    // SAFETY: a supervisor passes on its own buffer's address, which is the same in every PD;
+    // without one, this is the stack pointer that Microkit starts a PD with.
+    unsafe { ipc_buffer::set_address(address) };
+    // SAFETY: defined by the macro with this signature.
+    unsafe { __sel4_microkit_main() }
+}
+
+/// Runs `init` and then the event loop.
+#[doc(hidden)]
+pub fn run_main<H: Handler>(init: impl FnOnce() -> H) -> ! {
+    let error = match init().run() {
+        Ok(never) => match never {},
+        Err(error) => error,
+    };
+    panic!("event loop ended: {error}")
+}
+
+/// Declares entry, stack and heap of a PD; what `#[protection_domain]` expands to.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! declare_protection_domain {
+    (init = $init:expr $(,)?) => {
+        // Enough for formatted output and a driver; a PD that recurses asks for more.
+        $crate::declare_protection_domain!(init = $init, stack_size = 0x4000);
+    };
+    (init = $init:expr, heap_size = $heap:expr $(,)?) => {
+        $crate::declare_protection_domain!(init = $init, stack_size = 0x4000, heap_size = $heap);
+    };
+    (init = $init:expr, heap_size = $heap:expr, stack_size = $stack:expr $(,)?) => {
+        $crate::declare_protection_domain!(init = $init, stack_size = $stack, heap_size = $heap);
+    };
+    (init = $init:expr, stack_size = $stack:expr, heap_size = $heap:expr $(,)?) => {
+        const _: () = {
+            #[allow(unsafe_code)]
+            #[unsafe(link_section = ".heap")]
+            static MEMORY: $crate::_private::Scratch<{ $heap }> = $crate::_private::Scratch::new();
+            #[allow(unsafe_code)]
+            #[global_allocator]
+            // SAFETY: a static of its own, named by nobody else.
+            static HEAP: $crate::_private::Heap =
+                unsafe { $crate::_private::Heap::new(MEMORY.memory()) };
+        };
+        $crate::declare_protection_domain!(init = $init, stack_size = $stack);
+    };
+    (init = $init:expr, stack_size = $stack:expr $(,)?) => {
+        const _: () = {
+            #[used]
+            #[allow(unsafe_code)]
+            #[unsafe(link_section = ".stack")]
+            static STACK: $crate::_private::Scratch<{ $stack }> = $crate::_private::Scratch::new();
+
+            #[allow(unsafe_code)]
+            #[unsafe(no_mangle)]
+            fn __sel4_microkit_main() -> ! {
+                $crate::_private::run_main($init)
+            }
+        };
+    };
+}
