@@ -1,4 +1,588 @@
 // Copyright 2026, The Kintsugi authors
 // SPDX-License-Identifier: BSD-2-Clause
 
-//! (being written)
+//! File requests: from a client to the file service, and its completions.
+//!
+//! A request is the payload of a slot of the request table. Names and data do not travel in it: they
+//! are in `<client>_to_fs_data` (client to service: path names, bytes to write) and
+//! `fs_to_<client>_data` (service to client: bytes read, directory entries, [`StatWire`],
+//! [`StatfsWire`]). The client chooses the place in both regions, the service checks it.
+//!
+//! The service keeps nothing about open files. A [`Handle`] names a file by inode and generation, and
+//! is what `open` returns; the position is the client library's. So nothing is lost with the service.
+//!
+//! Restart of the service: an unfinished request is run again, or, when its effects are already on
+//! the disk, answered with the recorded completion. So each operation takes effect exactly once.
+//! Restart of the client: its unfinished requests are completed; data that it did not wait for is
+//! in the data region until the library reuses the place.
+//!
+//! | operation | names in | needs | completion |
+//! |---|---|---|---|
+//! | [`Operation::Open`] | path | `flags`, `mode` | handle, `kind`, `value` = size |
+//! | [`Operation::Read`] | | handle, `offset`, `length`, place for data | `value` = bytes read |
+//! | [`Operation::Write`] | | handle, `offset`, `length`, data | `value` = bytes written, `extra` = end of what was written |
+//! | [`Operation::Append`] | | handle, `length`, data | as for `Write` |
+//! | [`Operation::Truncate`] | | handle, `offset` = new size | |
+//! | [`Operation::Fsync`] | | | |
+//! | [`Operation::Mkdir`] | path | `mode` | handle |
+//! | [`Operation::Unlink`], [`Operation::Rmdir`] | path | | |
+//! | [`Operation::Rename`] | old path, then new path | `flags` | |
+//! | [`Operation::Readdir`] | | handle of a directory, cursor, `length`, place | `value` = bytes of entries, `extra` = entries; the place begins with [`CursorWire`] |
+//! | [`Operation::Stat`] | path | place for [`StatWire`] | handle, `kind`, `value` = size |
+//! | [`Operation::Fstat`] | | handle, place for [`StatWire`] | `kind`, `value` = size |
+//! | [`Operation::Statfs`] | | place for [`StatfsWire`] | |
+//!
+//! There is no `close`: the service holds nothing that could be closed.
+
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// Version of everything in this file. A request of another version is refused with `EPROTO`.
+pub const VERSION: u16 = 1;
+
+/// Most bytes that one read or write moves.
+pub const TRANSFER_BYTES_MAX: u32 = 256 * 1024;
+/// Longest path.
+pub const PATH_BYTES_MAX: u32 = 4096;
+/// Longest name of one file.
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// What the client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Operation {
+    /// Finds a file, or makes it.
+    Open = 1,
+    /// Reads at an offset.
+    Read = 2,
+    /// Writes at an offset.
+    Write = 3,
+    /// Writes at the end, wherever that is by then.
+    Append = 4,
+    /// Sets the size.
+    Truncate = 5,
+    /// Makes everything that was acknowledged durable.
+    Fsync = 6,
+    /// Makes a directory.
+    Mkdir = 7,
+    /// Removes a name that is no directory.
+    Unlink = 8,
+    /// Removes an empty directory.
+    Rmdir = 9,
+    /// Gives a file another name, over an existing file if need be.
+    Rename = 10,
+    /// Lists a directory.
+    Readdir = 11,
+    /// Describes a file by name.
+    Stat = 12,
+    /// Describes an open file.
+    Fstat = 13,
+    /// Describes the file system.
+    Statfs = 14,
+}
+
+impl Operation {
+    const ALL: [Self; 14] = [
+        Self::Open,
+        Self::Read,
+        Self::Write,
+        Self::Append,
+        Self::Truncate,
+        Self::Fsync,
+        Self::Mkdir,
+        Self::Unlink,
+        Self::Rmdir,
+        Self::Rename,
+        Self::Readdir,
+        Self::Stat,
+        Self::Fstat,
+        Self::Statfs,
+    ];
+
+    /// The operation with this number.
+    pub fn from_number(number: u16) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|operation| *operation as u16 == number)
+    }
+}
+
+/// `flags` of [`Operation::Open`]: the file may be read.
+pub const OPEN_READ: u32 = 1;
+/// `flags` of [`Operation::Open`]: the file may be written.
+pub const OPEN_WRITE: u32 = 1 << 1;
+/// `flags` of [`Operation::Open`]: make the file if it is not there.
+pub const OPEN_CREATE: u32 = 1 << 2;
+/// `flags` of [`Operation::Open`]: with `OPEN_CREATE`, fail if the file is there.
+pub const OPEN_EXCLUSIVE: u32 = 1 << 3;
+/// `flags` of [`Operation::Open`]: cut the file to nothing.
+pub const OPEN_TRUNCATE: u32 = 1 << 4;
+/// `flags` of [`Operation::Open`]: fail if it is no directory.
+pub const OPEN_DIRECTORY: u32 = 1 << 5;
+/// `flags` of [`Operation::Rename`]: fail if the new name is there.
+pub const RENAME_NO_REPLACE: u32 = 1 << 8;
+
+/// All flags of [`Operation::Open`].
+pub const OPEN_FLAGS: u32 =
+    OPEN_READ | OPEN_WRITE | OPEN_CREATE | OPEN_EXCLUSIVE | OPEN_TRUNCATE | OPEN_DIRECTORY;
+
+/// Why an operation failed: POSIX's errors, with Linux's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Errno {
+    /// Operation not permitted.
+    Perm = 1,
+    /// No such file or directory.
+    NoEntry = 2,
+    /// Input or output failed.
+    Io = 5,
+    /// Bad handle.
+    BadHandle = 9,
+    /// No memory.
+    NoMemory = 12,
+    /// File exists.
+    Exists = 17,
+    /// No such device: the disk is missing.
+    NoDevice = 19,
+    /// Not a directory.
+    NotDirectory = 20,
+    /// Is a directory.
+    IsDirectory = 21,
+    /// Invalid argument.
+    Invalid = 22,
+    /// File too large.
+    FileTooLarge = 27,
+    /// No space left.
+    NoSpace = 28,
+    /// Read-only file system.
+    ReadOnly = 30,
+    /// Too many links.
+    TooManyLinks = 31,
+    /// Name too long.
+    NameTooLong = 36,
+    /// Not supported by this service.
+    NotSupported = 38,
+    /// Directory not empty.
+    NotEmpty = 39,
+    /// Too many symbolic links.
+    Loop = 40,
+    /// The request does not follow the protocol.
+    Protocol = 71,
+    /// The file of this handle is gone.
+    Stale = 116,
+    /// The disk holds no file system that we can use.
+    NeedsCleaning = 117,
+}
+
+impl Errno {
+    const ALL: [Self; 21] = [
+        Self::Perm,
+        Self::NoEntry,
+        Self::Io,
+        Self::BadHandle,
+        Self::NoMemory,
+        Self::Exists,
+        Self::NoDevice,
+        Self::NotDirectory,
+        Self::IsDirectory,
+        Self::Invalid,
+        Self::FileTooLarge,
+        Self::NoSpace,
+        Self::ReadOnly,
+        Self::TooManyLinks,
+        Self::NameTooLong,
+        Self::NotSupported,
+        Self::NotEmpty,
+        Self::Loop,
+        Self::Protocol,
+        Self::Stale,
+        Self::NeedsCleaning,
+    ];
+
+    /// The error with this number.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|errno| *errno as u32 == number)
+    }
+}
+
+impl core::fmt::Display for Errno {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Perm => "operation not permitted",
+            Self::NoEntry => "no such file or directory",
+            Self::Io => "input/output error",
+            Self::BadHandle => "bad file handle",
+            Self::NoMemory => "no memory",
+            Self::Exists => "file exists",
+            Self::NoDevice => "no such device",
+            Self::NotDirectory => "not a directory",
+            Self::IsDirectory => "is a directory",
+            Self::Invalid => "invalid argument",
+            Self::FileTooLarge => "file too large",
+            Self::NoSpace => "no space left on device",
+            Self::ReadOnly => "read-only file system",
+            Self::TooManyLinks => "too many links",
+            Self::NameTooLong => "file name too long",
+            Self::NotSupported => "not supported",
+            Self::NotEmpty => "directory not empty",
+            Self::Loop => "too many symbolic links",
+            Self::Protocol => "protocol error",
+            Self::Stale => "stale file handle",
+            Self::NeedsCleaning => "file system needs cleaning",
+        })
+    }
+}
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// Regular file.
+    File = 1,
+    /// Directory.
+    Directory = 2,
+    /// Symbolic link.
+    Symlink = 3,
+    /// Device, pipe or socket: shown, never opened.
+    Other = 4,
+}
+
+impl Kind {
+    /// The kind with this number.
+    pub fn from_number(number: u32) -> Option<Self> {
+        [Self::File, Self::Directory, Self::Symlink, Self::Other]
+            .into_iter()
+            .find(|kind| *kind as u32 == number)
+    }
+}
+
+/// Names a file for as long as it exists, across restarts of everything.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+    Unaligned,
+)]
+#[repr(C)]
+pub struct Handle {
+    /// Inode number; 0 is no handle.
+    pub inode: U32,
+    /// Must be zero.
+    pub reserved: U32,
+    /// Tells files apart that had the same inode number one after the other.
+    pub generation: U64,
+    /// For a seal over the handle and its client; zero in this version.
+    pub seal: U64,
+}
+
+/// A place in one of the two data regions.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+    Unaligned,
+)]
+#[repr(C)]
+pub struct Place {
+    /// Bytes from the start of the region, a multiple of 8.
+    pub offset: U32,
+    /// Bytes.
+    pub length: U32,
+}
+
+/// A request, in the order of the bytes.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+    Unaligned,
+)]
+#[repr(C)]
+pub struct RequestWire {
+    /// [`VERSION`].
+    pub version: U16,
+    /// [`Operation`].
+    pub operation: U16,
+    /// `OPEN_*` or `RENAME_*`.
+    pub flags: U32,
+    /// The open file, where the operation needs one.
+    pub handle: Handle,
+    /// Offset in the file, new size, or lower half of the cursor.
+    pub offset: U64,
+    /// Upper half of the cursor.
+    pub offset_high: U64,
+    /// Path or data in `<client>_to_fs_data`; second path right behind it, see `second_length`.
+    pub input: Place,
+    /// Where the answer goes in `fs_to_<client>_data`.
+    pub output: Place,
+    /// Bytes of the second path.
+    pub second_length: U32,
+    /// Permission bits of a new file.
+    pub mode: U32,
+}
+
+/// A completion, in the order of the bytes.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+    Unaligned,
+)]
+#[repr(C)]
+pub struct CompletionWire {
+    /// 0 or [`Errno`].
+    pub status: U32,
+    /// [`Kind`] or 0.
+    pub kind: U32,
+    /// See the table of operations.
+    pub value: U64,
+    /// See the table of operations.
+    pub extra: U64,
+    /// The file, where the operation found one.
+    pub handle: Handle,
+}
+
+impl CompletionWire {
+    /// A completion that says only that the operation failed.
+    pub fn failed(errno: Errno) -> Self {
+        Self {
+            status: (errno as u32).into(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Where a directory listing goes on; first in the answer of [`Operation::Readdir`].
+///
+/// Opaque to the client. All ones is the end.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+    Unaligned,
+)]
+#[repr(C)]
+pub struct CursorWire {
+    /// Goes into `offset` of the next request.
+    pub low: U64,
+    /// Goes into `offset_high` of the next request.
+    pub high: U64,
+}
+
+impl CursorWire {
+    /// Nothing more to list.
+    pub const END: Self = Self {
+        low: U64::MAX_VALUE,
+        high: U64::MAX_VALUE,
+    };
+}
+
+/// A directory entry; the name follows, then zero bytes up to a multiple of 8.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+    Unaligned,
+)]
+#[repr(C)]
+pub struct EntryWire {
+    /// Inode number.
+    pub inode: U32,
+    /// [`Kind`].
+    pub kind: u8,
+    /// Bytes of the name.
+    pub name_length: u8,
+    /// Zero.
+    pub reserved: U16,
+}
+
+/// What `stat` says.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+    Unaligned,
+)]
+#[repr(C)]
+pub struct StatWire {
+    /// Bytes.
+    pub size: U64,
+    /// Blocks of 512 bytes in use.
+    pub blocks: U64,
+    /// Inode number.
+    pub inode: U32,
+    /// Type and permission bits, as in POSIX.
+    pub mode: U32,
+    /// Names that the file has.
+    pub links: U32,
+    /// Owner.
+    pub uid: U32,
+    /// Group.
+    pub gid: U32,
+    /// Last change of the contents, seconds since 1970.
+    pub mtime: U32,
+    /// Last change of anything, seconds since 1970.
+    pub ctime: U32,
+    /// Last access, seconds since 1970.
+    pub atime: U32,
+}
+
+/// What `statfs` says.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+    Unaligned,
+)]
+#[repr(C)]
+pub struct StatfsWire {
+    /// Blocks of the file system.
+    pub blocks: U64,
+    /// Free ones.
+    pub blocks_free: U64,
+    /// Free ones for anybody.
+    pub blocks_available: U64,
+    /// Inodes.
+    pub inodes: U64,
+    /// Free ones.
+    pub inodes_free: U64,
+    /// Bytes of a block.
+    pub block_size: U32,
+    /// Zero.
+    pub reserved: U32,
+}
+
+const _: () = assert!(size_of::<Handle>() == 24);
+const _: () = assert!(size_of::<RequestWire>() == 72);
+const _: () = assert!(core::mem::offset_of!(RequestWire, input) == 48);
+const _: () = assert!(size_of::<CompletionWire>() == 48);
+const _: () = assert!(core::mem::offset_of!(CompletionWire, handle) == 24);
+const _: () = assert!(size_of::<EntryWire>() == 8);
+const _: () = assert!(size_of::<StatWire>() == 48);
+const _: () = assert!(size_of::<StatfsWire>() == 48);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_request() {
+        let request = RequestWire {
+            version: VERSION.into(),
+            operation: (Operation::Rename as u16).into(),
+            flags: RENAME_NO_REPLACE.into(),
+            handle: Handle {
+                inode: 0x11.into(),
+                reserved: 0.into(),
+                generation: 0x2233.into(),
+                seal: 0.into(),
+            },
+            offset: 0x4455_6677_8899.into(),
+            offset_high: 1.into(),
+            input: Place {
+                offset: 8.into(),
+                length: 5.into(),
+            },
+            output: Place {
+                offset: 16.into(),
+                length: 7.into(),
+            },
+            second_length: 6.into(),
+            mode: 0o644.into(),
+        };
+        let golden: [u8; 72] = [
+            1, 0, 10, 0, 0, 1, 0, 0, // version, operation, flags
+            0x11, 0, 0, 0, 0, 0, 0, 0, 0x33, 0x22, 0, 0, 0, 0, 0, 0, // inode, generation
+            0, 0, 0, 0, 0, 0, 0, 0, // seal
+            0x99, 0x88, 0x77, 0x66, 0x55, 0x44, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, // offset
+            8, 0, 0, 0, 5, 0, 0, 0, 16, 0, 0, 0, 7, 0, 0, 0, // input, output
+            6, 0, 0, 0, 0xa4, 1, 0, 0, // second path, mode
+        ];
+        assert_eq!(request.as_bytes(), golden);
+        assert_eq!(RequestWire::read_from_bytes(&golden).unwrap(), request);
+    }
+
+    #[test]
+    fn golden_completion() {
+        let completion = CompletionWire {
+            value: 0x0102.into(),
+            extra: 3.into(),
+            kind: (Kind::Directory as u32).into(),
+            ..CompletionWire::failed(Errno::Stale)
+        };
+        let mut golden = [0; 48];
+        golden[0] = 116;
+        golden[4] = 2;
+        golden[8..10].copy_from_slice(&[2, 1]);
+        golden[16] = 3;
+        assert_eq!(completion.as_bytes(), golden);
+    }
+
+    #[test]
+    fn numbers_are_abi() {
+        assert_eq!(Operation::from_number(0), None);
+        assert_eq!(Operation::from_number(15), None);
+        for number in 1..15 {
+            assert_eq!(Operation::from_number(number).unwrap() as u16, number);
+        }
+        assert_eq!(Errno::from_number(28), Some(Errno::NoSpace));
+        assert_eq!(Errno::from_number(0), None);
+        assert_eq!(Kind::from_number(4), Some(Kind::Other));
+    }
+}
