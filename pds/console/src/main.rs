@@ -1,0 +1,111 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! The console: owns the UART and prints every PD's log ring.
+
+#![no_std]
+#![no_main]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+
+use alloc::{borrow::ToOwned, vec, vec::Vec};
+
+use arm_pl011_uart::{DataBits, LineConfig, PL011Registers, Parity, StopBits};
+use console_service::{Console, Ring, STATE_BYTES, Uart};
+use log_ring::Surroundings;
+use sel4_microkit::{ChannelSet, Handler, Infallible, protection_domain, var};
+use sel4_shared_memory::{SharedMut, SharedRef};
+use topology::Topology;
+
+/// Input clock of the UART on QEMU virt, and what a terminal expects.
+const UART_CLOCK_HZ: u32 = 24_000_000;
+const BAUD_RATE: u32 = 115_200;
+
+struct Pl011(arm_pl011_uart::Uart<'static>);
+
+impl Pl011 {
+    fn new(vaddr: usize) -> Self {
+        let registers = mmio::from_mapped::<PL011Registers>(vaddr).expect("uart_vaddr is set");
+        let mut uart = arm_pl011_uart::Uart::new(registers);
+        // An earlier life, or the kernel, may have characters in the FIFO; enabling drops them.
+        while uart.is_busy() {}
+        let line = LineConfig {
+            data_bits: DataBits::Bits8,
+            parity: Parity::None,
+            stop_bits: StopBits::One,
+        };
+        uart.enable(line, BAUD_RATE, UART_CLOCK_HZ)
+            .expect("115200 baud can be had from 24 MHz");
+        Self(uart)
+    }
+}
+
+impl Uart for Pl011 {
+    fn put(&mut self, byte: u8) {
+        while self.0.is_tx_fifo_full() {}
+        self.0.write_word(byte);
+    }
+}
+
+#[protection_domain(stack_size = 0x8000, heap_size = 0x20000)]
+fn init() -> impl Handler {
+    // Bytes beyond STATE_BYTES are the console's own log ring: it has no other one.
+    let (state_vaddr, state_size) = (
+        *var!(console_state_vaddr: usize = 0),
+        *var!(console_state_size: usize = 0),
+    );
+    let region = SharedMut::from_mapped(state_vaddr, state_size).expect("console_state is mapped");
+    let (state, own_log) = region.split_at(STATE_BYTES);
+    let own_ring = Ring {
+        pd: "console".to_owned(),
+        memory: own_log.as_shared_ref(),
+    };
+    // No one to notify: the event loop looks after each event.
+    let around = Surroundings {
+        ticks: recovery::ticks,
+        notify: || {},
+    };
+    log_ring::init(own_log, recovery::epoch(), around).expect("console_state has room for a log");
+
+    let rings = find_rings(own_ring);
+    let uart = Pl011::new(*var!(uart_vaddr: usize = 0));
+    let epoch = recovery::epoch();
+    let console = Console::attach(state, epoch, rings, recovery::ticks_per_second(), uart);
+    let mut console = console.expect("console_state has room for all rings");
+    recovery::ready();
+    console.drain();
+    Service(console)
+}
+
+/// The console's own ring first, then those of the PDs, as system.xml lists them.
+fn find_rings(own: Ring) -> Vec<Ring> {
+    let (vaddr, size) = (
+        *var!(topology_vaddr: usize = 0),
+        *var!(topology_size: usize = 0),
+    );
+    let table = SharedRef::from_mapped(vaddr, size).expect("console_topology is mapped");
+    let mut bytes = vec![0; size];
+    table.read_bytes(0, &mut bytes);
+    let topology = Topology::parse(&bytes).expect("console_topology is a table");
+    let mut rings = vec![own];
+    for (pd, region) in topology.clients("console", "log") {
+        let memory = SharedRef::from_mapped(region.vaddr as usize, region.size as usize);
+        rings.push(Ring {
+            pd: pd.to_owned(),
+            memory: memory.expect("a log region is mapped"),
+        });
+    }
+    rings
+}
+
+struct Service(Console<Pl011>);
+
+impl Handler for Service {
+    type Error = Infallible;
+
+    fn notified(&mut self, _channels: ChannelSet) -> Result<(), Infallible> {
+        self.0.drain();
+        Ok(())
+    }
+}
