@@ -23,6 +23,10 @@ use crate::{BlockDevice, JournalError, JournalMap};
 /// request are enough.
 const BLOCKS_PER_DESCRIPTOR_MAX: usize = 61;
 
+/// Fills in block number `usize` of a transaction.
+pub type Content<'a, D> =
+    dyn FnMut(&mut D, usize, &mut [u8]) -> Result<(), <D as BlockDevice>::Error> + 'a;
+
 /// An open journal.
 #[derive(Debug)]
 pub struct Journal {
@@ -189,7 +193,7 @@ impl Journal {
         &mut self,
         device: &mut D,
         homes: &[u64],
-        content: &mut dyn FnMut(usize, &mut [u8]) -> Result<(), D::Error>,
+        content: &mut Content<'_, D>,
         seconds: u64,
     ) -> Result<(), JournalError<D::Error>> {
         assert!(self.started, "start first");
@@ -202,7 +206,7 @@ impl Journal {
         let mut position = self.head;
         let mut done = 0;
         for part in homes.chunks(self.blocks_per_descriptor()) {
-            self.describe(part, done, content)?;
+            self.describe(device, part, done, content)?;
             let scratch = core::mem::take(&mut self.scratch);
             position = self.write_log(device, position, &scratch)?;
             self.scratch = scratch;
@@ -218,12 +222,13 @@ impl Journal {
     }
 
     /// Puts a descriptor and its blocks into `scratch`.
-    fn describe<E>(
+    fn describe<D: BlockDevice>(
         &mut self,
+        device: &mut D,
         homes: &[u64],
         first: usize,
-        content: &mut dyn FnMut(usize, &mut [u8]) -> Result<(), E>,
-    ) -> Result<(), JournalError<E>> {
+        content: &mut Content<'_, D>,
+    ) -> Result<(), JournalError<D::Error>> {
         let seed = self.superblock.checksum_seed();
         let size = self.block_size;
         self.scratch.clear();
@@ -232,7 +237,7 @@ impl Journal {
         put_header(descriptor, BlockType::Descriptor, self.sequence);
         let mut at = HEADER_BYTES;
         for (index, (home, block)) in homes.iter().zip(blocks.chunks_exact_mut(size)).enumerate() {
-            content(first + index, block)?;
+            content(device, first + index, block)?;
             let mut flags = if index == 0 { 0 } else { TAG_SAME_UUID };
             if get_u32(block, 0) == MAGIC {
                 put_u32(block, 0, 0);

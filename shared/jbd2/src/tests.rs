@@ -99,7 +99,7 @@ fn commit(
     homes: &[u64],
     value: u8,
 ) -> Result<(), JournalError<()>> {
-    let mut content = |_: usize, block: &mut [u8]| {
+    let mut content = |_: &mut Disk, _: usize, block: &mut [u8]| {
         block.fill(value);
         Ok(())
     };
@@ -146,7 +146,7 @@ fn golden_bytes_of_a_transaction() {
 fn replay_restores_blocks_that_look_like_the_journal() {
     let mut disk = formatted(32);
     let mut journal = started(&mut disk, 32);
-    let mut content = |_: usize, block: &mut [u8]| {
+    let mut content = |_: &mut Disk, _: usize, block: &mut [u8]| {
         block.fill(1);
         put_u32(block, 0, MAGIC);
         Ok(())
