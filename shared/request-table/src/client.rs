@@ -1,0 +1,255 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! The side that makes requests.
+
+use core::fmt;
+use core::marker::PhantomData;
+
+use sel4_shared_memory::{SharedMut, SharedRef};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::layout::{
+    AttachError, Layout, Role, SLOTS, Slot, Stamp, first_of, load_epoch, slots_of, store_epoch,
+};
+use crate::ring::{Hint, RingReader, RingWriter};
+
+/// All slots are in use: consume completions first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "all {SLOTS} request slots are in use")
+    }
+}
+
+/// Makes requests and consumes completions.
+pub struct Client<R, C> {
+    requests: SharedMut,
+    completions: SharedRef,
+    request_layout: Layout,
+    completion_layout: Layout,
+    /// What we have stored in our slots. Ours, so never read back.
+    stamps: [Stamp; SLOTS],
+    pending: u64,
+    next_sequence: u64,
+    hints_out: RingWriter,
+    hints_in: RingReader,
+    /// Slots still to be looked at without a hint.
+    to_look_at: u64,
+    server_is_there: bool,
+    misbehaviour_count: u64,
+    _bodies: PhantomData<(R, C)>,
+}
+
+impl<R, C> Client<R, C>
+where
+    R: FromBytes + IntoBytes + Immutable,
+    C: FromBytes + IntoBytes + Immutable,
+{
+    /// Takes over the table, with what an earlier life left in it.
+    ///
+    /// # Errors
+    ///
+    /// When a region is too small.
+    pub fn attach(requests: SharedMut, completions: SharedRef) -> Result<Self, AttachError> {
+        Self::attach_with(requests, completions, SLOTS)
+    }
+
+    pub(crate) fn attach_with(
+        mut requests: SharedMut,
+        completions: SharedRef,
+        slots: usize,
+    ) -> Result<Self, AttachError> {
+        let request_layout = Layout::of::<R>(slots);
+        let completion_layout = Layout::of::<C>(slots);
+        request_layout.check_len(requests.len())?;
+        completion_layout.check_len(completions.len())?;
+        let own = requests.as_shared_ref();
+        let mut newest = 0;
+        if !request_layout.header_is_valid(Role::Requests, &own) {
+            // Our sequence numbers are lost. Begin above those that the server still remembers, or
+            // an old completion could pass for one of a new request.
+            newest = newest_known_to(completion_layout, &completions);
+            request_layout.format(Role::Requests, &mut requests);
+        }
+        let generation = load_epoch(&own).map_or(0, |epoch| epoch.wrapping_add(1));
+        store_epoch(&mut requests, generation);
+        let mut client = Self {
+            hints_out: RingWriter::attach(&mut requests),
+            requests,
+            completions,
+            request_layout,
+            completion_layout,
+            stamps: [Stamp::UNUSED; SLOTS],
+            pending: 0,
+            next_sequence: 1 + newest,
+            hints_in: RingReader::new(),
+            to_look_at: 0,
+            server_is_there: false,
+            misbehaviour_count: 0,
+            _bodies: PhantomData,
+        };
+        client.take_over_slots();
+        Ok(client)
+    }
+
+    fn take_over_slots(&mut self) {
+        let own = self.requests.as_shared_ref();
+        for slot in slots_of(self.request_layout.all()) {
+            let mut stamp = Stamp(own.load_u64(self.request_layout.stamp(slot)));
+            if stamp.is_pending() {
+                if self.request_layout.body::<R>(&own, slot, stamp).is_some() {
+                    self.pending |= slot.bit();
+                } else {
+                    // Damaged after it was stored: no server will take it. Give it up.
+                    stamp = stamp.consumed();
+                    self.requests
+                        .store_u64(self.request_layout.stamp(slot), stamp.0);
+                }
+            }
+            self.stamps[slot.index()] = stamp;
+            self.next_sequence = self.next_sequence.max(stamp.sequence() + 1);
+        }
+    }
+
+    /// Puts a request into a free slot. The caller then notifies the server.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] when there is no free slot.
+    #[inline]
+    pub fn submit(&mut self, request: &R) -> Result<Slot, Full> {
+        let slot = first_of(self.request_layout.all() & !self.pending).ok_or(Full)?;
+        let stamp = Stamp::pending(self.next_sequence);
+        self.next_sequence += 1;
+        self.request_layout
+            .publish(&mut self.requests, slot, stamp, request);
+        self.stamps[slot.index()] = stamp;
+        self.pending |= slot.bit();
+        self.hints_out.push(&mut self.requests, slot);
+        Ok(slot)
+    }
+
+    /// Consumes a completion, if there is one, and frees its slot.
+    ///
+    /// Returns the slot, the sequence number of the request, and what the server answered.
+    #[inline]
+    pub fn next_completion(&mut self) -> Option<(Slot, u64, C)> {
+        if !self.server_is_there && !self.find_server() {
+            return None;
+        }
+        // A peer that goes on writing hints must not keep us here.
+        for _ in 0..2 * SLOTS {
+            if let Some(slot) = first_of(self.to_look_at & self.pending) {
+                self.to_look_at &= !slot.bit();
+                if let Some(completion) = self.consume(slot) {
+                    return Some(completion);
+                }
+                continue;
+            }
+            self.to_look_at = 0;
+            match self
+                .hints_in
+                .next(&self.completions, self.completion_layout.slots)
+            {
+                Hint::Nothing => return None,
+                Hint::Look(slot) => match self.consume(slot) {
+                    Some(completion) => return Some(completion),
+                    None => self.to_look_at = self.pending,
+                },
+                Hint::LookEverywhere => self.to_look_at = self.pending,
+                Hint::Impossible => {
+                    self.misbehaviour_count += 1;
+                    self.to_look_at = self.pending;
+                }
+            }
+        }
+        None
+    }
+
+    fn find_server(&mut self) -> bool {
+        let layout = self.completion_layout;
+        self.server_is_there = layout.header_is_valid(Role::Completions, &self.completions);
+        if self.server_is_there {
+            self.hints_in.skip(&self.completions);
+            self.to_look_at = self.pending;
+        }
+        self.server_is_there
+    }
+
+    #[inline]
+    fn consume(&mut self, slot: Slot) -> Option<(Slot, u64, C)> {
+        let stamp = self.stamps[slot.index()];
+        let layout = self.completion_layout;
+        if !stamp.is_pending() || self.completions.load_u64(layout.stamp(slot)) != stamp.0 {
+            return None;
+        }
+        let Some(completion) = layout.body(&self.completions, slot, stamp) else {
+            self.misbehaviour_count += 1;
+            return None;
+        };
+        // From here on no life of ours gets this completion again.
+        self.stamps[slot.index()] = stamp.consumed();
+        self.pending &= !slot.bit();
+        self.requests
+            .store_u64(self.request_layout.stamp(slot), stamp.consumed().0);
+        Some((slot, stamp.sequence(), completion))
+    }
+
+    /// Returns the requests that are not consumed yet: their slots, sequence numbers and contents.
+    ///
+    /// Right after [`Self::attach`] that is what an earlier life left. Some may be completed
+    /// already; [`Self::next_completion`] will tell.
+    pub fn outstanding(&self) -> impl Iterator<Item = (Slot, u64, R)> + '_ {
+        let own = self.requests.as_shared_ref();
+        slots_of(self.pending).filter_map(move |slot| {
+            let stamp = self.stamps[slot.index()];
+            Some((
+                slot,
+                stamp.sequence(),
+                self.request_layout.body(&own, slot, stamp)?,
+            ))
+        })
+    }
+
+    /// Returns how many requests are not consumed yet.
+    #[must_use]
+    pub const fn outstanding_count(&self) -> usize {
+        self.pending.count_ones() as usize
+    }
+
+    /// Returns the sequence number of the last request made in a slot.
+    #[must_use]
+    pub const fn sequence(&self, slot: Slot) -> u64 {
+        self.stamps[slot.index()].sequence()
+    }
+
+    /// Returns how often the server was restarted, if it has ever been here.
+    #[must_use]
+    pub fn server_epoch(&self) -> Option<u32> {
+        load_epoch(&self.completions)
+    }
+
+    /// Returns how often the server's region held something impossible.
+    #[must_use]
+    pub const fn misbehaviour_count(&self) -> u64 {
+        self.misbehaviour_count
+    }
+}
+
+/// Returns a sequence number that no request known to the server exceeds.
+///
+/// Requests made after its newest completion all had slots of their own: at most [`SLOTS`].
+fn newest_known_to(layout: Layout, completions: &SharedRef) -> u64 {
+    if !layout.header_is_valid(Role::Completions, completions) {
+        return 0;
+    }
+    let completed = slots_of(layout.all())
+        .map(|slot| Stamp(completions.load_u64(layout.stamp(slot))).sequence())
+        // A server that claims absurd numbers must not use up ours.
+        .filter(|sequence| *sequence < u64::MAX >> 2)
+        .max();
+    completed.unwrap_or(0) + SLOTS as u64
+}

@@ -1,0 +1,279 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! The side that carries requests out.
+
+use core::marker::PhantomData;
+
+use sel4_shared_memory::{SharedMut, SharedRef};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::layout::{
+    AttachError, Layout, Role, SLOTS, Slot, Stamp, load_epoch, slots_of, store_epoch,
+};
+use crate::ring::{Hint, RingReader, RingWriter};
+
+/// The right and the duty to complete one request.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a request that is not completed blocks its slot until the server is restarted"]
+pub struct Ticket {
+    slot: Slot,
+    stamp: Stamp,
+    attempt: u8,
+}
+
+impl Ticket {
+    /// Returns the slot of the request. No two tickets of one server have the same one at a time.
+    #[inline]
+    #[must_use]
+    pub const fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// Returns the sequence number of the request. It stays the same when the request is run again.
+    #[inline]
+    #[must_use]
+    pub const fn sequence(&self) -> u64 {
+        self.stamp.sequence()
+    }
+
+    /// Returns how many lives of the server have taken this request, this one included (up to 255).
+    #[inline]
+    #[must_use]
+    pub const fn attempt(&self) -> u8 {
+        self.attempt
+    }
+}
+
+/// Takes requests and completes them.
+pub struct Server<R, C> {
+    requests: SharedRef,
+    completions: SharedMut,
+    request_layout: Layout,
+    completion_layout: Layout,
+    /// Stamps of the requests last taken in this life, or else completed in an earlier one.
+    current: [Stamp; SLOTS],
+    /// Slots with a ticket out.
+    taken: u64,
+    /// Slots that were filled again while their ticket was out. Only a faulty client does that.
+    filled_early: u64,
+    hints_out: RingWriter,
+    hints_in: RingReader,
+    /// Slots found by looking everywhere, oldest request first; `backlog[backlog_at..backlog_end]`.
+    backlog: [Slot; SLOTS],
+    backlog_at: usize,
+    backlog_end: usize,
+    look_again: bool,
+    client_is_there: bool,
+    misbehaviour_count: u64,
+    _bodies: PhantomData<(R, C)>,
+}
+
+impl<R, C> Server<R, C>
+where
+    R: FromBytes + IntoBytes + Immutable,
+    C: FromBytes + IntoBytes + Immutable,
+{
+    /// Takes over the table. `epoch` says how often this server was restarted.
+    ///
+    /// # Errors
+    ///
+    /// When a region is too small.
+    pub fn attach(
+        requests: SharedRef,
+        completions: SharedMut,
+        epoch: u32,
+    ) -> Result<Self, AttachError> {
+        Self::attach_with(requests, completions, epoch, SLOTS)
+    }
+
+    pub(crate) fn attach_with(
+        requests: SharedRef,
+        mut completions: SharedMut,
+        epoch: u32,
+        slots: usize,
+    ) -> Result<Self, AttachError> {
+        let request_layout = Layout::of::<R>(slots);
+        let completion_layout = Layout::of::<C>(slots);
+        request_layout.check_len(requests.len())?;
+        completion_layout.check_len(completions.len())?;
+        let own = completions.as_shared_ref();
+        if !completion_layout.header_is_valid(Role::Completions, &own) {
+            completion_layout.format(Role::Completions, &mut completions);
+        }
+        let mut current = [Stamp::UNUSED; SLOTS];
+        for slot in slots_of(completion_layout.all()) {
+            let stamp = Stamp(own.load_u64(completion_layout.stamp(slot)));
+            if stamp == Stamp::UNUSED || completion_layout.body::<C>(&own, slot, stamp).is_some() {
+                current[slot.index()] = stamp;
+            } else {
+                // Damaged after it was stored. The client will not take it: run the request again.
+                completions.store_u64(completion_layout.stamp(slot), Stamp::UNUSED.0);
+            }
+        }
+        store_epoch(&mut completions, epoch);
+        Ok(Self {
+            hints_out: RingWriter::attach(&mut completions),
+            requests,
+            completions,
+            request_layout,
+            completion_layout,
+            current,
+            taken: 0,
+            filled_early: 0,
+            hints_in: RingReader::new(),
+            backlog: [Slot::new(0); SLOTS],
+            backlog_at: 0,
+            backlog_end: 0,
+            look_again: false,
+            client_is_there: false,
+            misbehaviour_count: 0,
+            _bodies: PhantomData,
+        })
+    }
+
+    /// Takes the next request: in the first place those that an earlier life did not complete, in
+    /// the order in which they were made, then new ones as they come.
+    #[inline]
+    pub fn next_request(&mut self) -> Option<(Ticket, R)> {
+        if !self.client_is_there && !self.find_client() {
+            return None;
+        }
+        // A peer that goes on writing hints must not keep us here.
+        for _ in 0..2 * SLOTS {
+            if self.backlog_at < self.backlog_end {
+                let slot = self.backlog[self.backlog_at];
+                self.backlog_at += 1;
+                if let Some(request) = self.take(slot) {
+                    return Some(request);
+                }
+                continue;
+            }
+            if core::mem::take(&mut self.look_again) {
+                self.look_everywhere();
+                continue;
+            }
+            match self
+                .hints_in
+                .next(&self.requests, self.request_layout.slots)
+            {
+                Hint::Nothing => return None,
+                Hint::Look(slot) => match self.take(slot) {
+                    Some(request) => return Some(request),
+                    None => self.look_everywhere(),
+                },
+                Hint::LookEverywhere => self.look_everywhere(),
+                Hint::Impossible => {
+                    self.misbehaviour_count += 1;
+                    self.look_everywhere();
+                }
+            }
+        }
+        None
+    }
+
+    fn find_client(&mut self) -> bool {
+        let layout = self.request_layout;
+        self.client_is_there = layout.header_is_valid(Role::Requests, &self.requests);
+        if self.client_is_there {
+            self.hints_in.skip(&self.requests);
+            self.look_everywhere();
+        }
+        self.client_is_there
+    }
+
+    /// Says whether a slot holds a request that nobody has taken in this life and nobody completed.
+    #[inline]
+    fn is_new(&mut self, slot: Slot, stamp: Stamp) -> bool {
+        if !stamp.is_pending() || stamp == self.current[slot.index()] {
+            return false;
+        }
+        // One ticket per slot, whatever the client does: this one has to wait.
+        self.filled_early |= self.taken & slot.bit();
+        self.taken & slot.bit() == 0
+    }
+
+    fn look_everywhere(&mut self) {
+        let mut found = [(u64::MAX, Slot::new(0)); SLOTS];
+        let mut count = 0;
+        for slot in slots_of(self.request_layout.all()) {
+            let stamp = Stamp(self.requests.load_u64(self.request_layout.stamp(slot)));
+            if self.is_new(slot, stamp) {
+                found[count] = (stamp.sequence(), slot);
+                count += 1;
+            }
+        }
+        found[..count].sort_unstable();
+        for (to, (_, slot)) in self.backlog.iter_mut().zip(&found[..count]) {
+            *to = *slot;
+        }
+        (self.backlog_at, self.backlog_end) = (0, count);
+    }
+
+    #[inline]
+    fn take(&mut self, slot: Slot) -> Option<(Ticket, R)> {
+        let stamp = Stamp(self.requests.load_u64(self.request_layout.stamp(slot)));
+        if !self.is_new(slot, stamp) {
+            return None;
+        }
+        let Some(request) = self.request_layout.body(&self.requests, slot, stamp) else {
+            self.misbehaviour_count += 1;
+            return None;
+        };
+        self.taken |= slot.bit();
+        self.current[slot.index()] = stamp;
+        let attempt = self.count_attempt(slot, stamp);
+        Some((
+            Ticket {
+                slot,
+                stamp,
+                attempt,
+            },
+            request,
+        ))
+    }
+
+    /// Notes in our region that this life has taken a request: a request that kills every server
+    /// which takes it can then be told from its innocent neighbours.
+    #[inline]
+    fn count_attempt(&mut self, slot: Slot, stamp: Stamp) -> u8 {
+        let at = self.completion_layout.attempts(slot);
+        // 24 bits of the sequence number say whose count it is.
+        let whose = (stamp.sequence() as u32) << 8;
+        let word = self.completions.load_u32(at);
+        let before = if word & !0xff == whose { word as u8 } else { 0 };
+        let attempt = before.saturating_add(1);
+        self.completions.store_u32(at, whose | u32::from(attempt));
+        attempt
+    }
+
+    /// Completes a request. The caller then notifies the client.
+    #[inline]
+    pub fn complete(&mut self, ticket: Ticket, completion: &C) {
+        let Ticket { slot, stamp, .. } = ticket;
+        self.completion_layout
+            .publish(&mut self.completions, slot, stamp, completion);
+        self.taken &= !slot.bit();
+        self.look_again |= self.filled_early & slot.bit() != 0;
+        self.filled_early &= !slot.bit();
+        self.hints_out.push(&mut self.completions, slot);
+    }
+
+    /// Returns how many requests are taken and not completed.
+    #[must_use]
+    pub const fn taken_count(&self) -> usize {
+        self.taken.count_ones() as usize
+    }
+
+    /// Returns how often the client was restarted, if it has ever been here.
+    #[must_use]
+    pub fn client_epoch(&self) -> Option<u32> {
+        load_epoch(&self.requests)
+    }
+
+    /// Returns how often the client's region held something impossible.
+    #[must_use]
+    pub const fn misbehaviour_count(&self) -> u64 {
+        self.misbehaviour_count
+    }
+}

@@ -1,0 +1,589 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! Either side dies between any two stores; either side lies. The oracle counts.
+//!
+//! Bodies carry their own number, so that a wrong, repeated or invented answer shows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use sel4_shared_memory::host::{Died, HostRegion, Life};
+
+use crate::layout::Layout;
+use crate::{AttachError, Client, Full, SLOTS, Server, Slot, Ticket, region_bytes};
+
+type Request = [u8; 24];
+type Completion = [u8; 16];
+type TestClient = Client<Request, Completion>;
+type TestServer = Server<Request, Completion>;
+
+fn request(number: u64) -> Request {
+    let mut body = [0x5a; 24];
+    body[..8].copy_from_slice(&number.to_le_bytes());
+    body[16..].copy_from_slice(&(!number).to_le_bytes());
+    body
+}
+
+fn number_of(request: &Request) -> u64 {
+    let number = u64::from_le_bytes(request[..8].try_into().unwrap());
+    assert_eq!(request[8..16], [0x5a; 8], "torn request");
+    assert_eq!(request[16..], (!number).to_le_bytes(), "torn request");
+    number
+}
+
+fn answer(number: u64) -> Completion {
+    let mut body = [0; 16];
+    body[..8].copy_from_slice(&number.to_le_bytes());
+    body[8..].copy_from_slice(&(number * 3).to_le_bytes());
+    body
+}
+
+fn answered_number(completion: &Completion) -> u64 {
+    let number = u64::from_le_bytes(completion[..8].try_into().unwrap());
+    assert_eq!(*completion, answer(number), "torn or invented completion");
+    number
+}
+
+/// The two regions, and what must hold of them over all lives of both sides.
+struct World {
+    requests: HostRegion,
+    completions: HostRegion,
+    slots: usize,
+    server_lives: u32,
+    next_number: u64,
+    /// Numbers of requests that `submit` returned for, and of those whose client died in `submit`.
+    made: BTreeSet<u64>,
+    /// Consumed completions.
+    answered: BTreeSet<u64>,
+    /// Sequence number to request number: a sequence number never means two requests.
+    sequences: BTreeMap<u64, u64>,
+    tickets: Vec<(Ticket, u64)>,
+    taken_in_this_life: BTreeSet<u64>,
+}
+
+impl World {
+    fn new(slots: usize) -> Self {
+        Self {
+            requests: HostRegion::new(Layout::of::<Request>(slots).region_bytes()),
+            completions: HostRegion::new(Layout::of::<Completion>(slots).region_bytes()),
+            slots,
+            server_lives: 0,
+            next_number: 0,
+            made: BTreeSet::new(),
+            answered: BTreeSet::new(),
+            sequences: BTreeMap::new(),
+            tickets: Vec::new(),
+            taken_in_this_life: BTreeSet::new(),
+        }
+    }
+
+    fn client(&self, life: &Life) -> TestClient {
+        let requests = self.requests.shared_mut(life);
+        Client::attach_with(requests, self.completions.shared_ref(), self.slots).unwrap()
+    }
+
+    fn server(&mut self, life: &Life) -> TestServer {
+        self.tickets.clear();
+        self.taken_in_this_life.clear();
+        self.server_lives += 1;
+        let completions = self.completions.shared_mut(life);
+        let requests = self.requests.shared_ref();
+        Server::attach_with(requests, completions, self.server_lives - 1, self.slots).unwrap()
+    }
+
+    fn submit(&mut self, client: &mut TestClient) -> bool {
+        let number = self.next_number;
+        // Before the call: a client that dies inside may have made the request.
+        self.next_number += 1;
+        match client.submit(&request(number)) {
+            Ok(slot) => {
+                self.made.insert(number);
+                let sequence = client.sequence(slot);
+                let before = self.sequences.insert(sequence, number);
+                assert!(
+                    before.is_none_or(|n| n == number),
+                    "sequence number {sequence} repeats"
+                );
+                true
+            }
+            Err(Full) => false,
+        }
+    }
+
+    fn consume(&mut self, client: &mut TestClient) -> bool {
+        let Some((_, sequence, completion)) = client.next_completion() else {
+            return false;
+        };
+        let number = answered_number(&completion);
+        assert!(
+            self.answered.insert(number),
+            "request {number} completed twice"
+        );
+        let before = self.sequences.insert(sequence, number);
+        assert!(
+            before.is_none_or(|n| n == number),
+            "completion of another request"
+        );
+        true
+    }
+
+    fn take(&mut self, server: &mut TestServer) -> bool {
+        let Some((ticket, body)) = server.next_request() else {
+            return false;
+        };
+        let number = number_of(&body);
+        assert!(
+            self.taken_in_this_life.insert(number),
+            "request {number} taken twice in a life"
+        );
+        assert!(
+            !self.answered.contains(&number),
+            "request {number} taken after its completion"
+        );
+        self.tickets.push((ticket, number));
+        true
+    }
+
+    fn complete(&mut self, server: &mut TestServer) -> bool {
+        // The newest first, so that completions are out of order.
+        let Some((ticket, number)) = self.tickets.pop() else {
+            return false;
+        };
+        server.complete(ticket, &answer(number));
+        true
+    }
+
+    /// Lets both sides run until nothing is left to do.
+    fn settle(&mut self, client: &mut TestClient, server: &mut TestServer) {
+        loop {
+            let taken = self.take(server);
+            let completed = self.complete(server);
+            let consumed = self.consume(client);
+            if !(taken || completed || consumed) {
+                break;
+            }
+        }
+        assert_eq!((client.outstanding_count(), server.taken_count()), (0, 0));
+        assert_eq!(
+            (client.misbehaviour_count(), server.misbehaviour_count()),
+            (0, 0)
+        );
+    }
+}
+
+/// A bit of everything: partly filled, full, out of order, slots used again.
+fn busy_script(world: &mut World, client: &mut TestClient, server: &mut TestServer) {
+    for _ in 0..3 {
+        while world.submit(client) {}
+        world.take(server);
+        world.complete(server);
+        world.consume(client);
+        world.submit(client);
+        while world.take(server) {}
+        world.complete(server);
+        world.consume(client);
+        world.complete(server);
+    }
+}
+
+#[test]
+fn without_accidents_each_request_is_answered_once() {
+    let mut world = World::new(SLOTS);
+    let mut server = world.server(&Life::endless());
+    let mut client = world.client(&Life::endless());
+    for _ in 0..10 {
+        busy_script(&mut world, &mut client, &mut server);
+    }
+    world.settle(&mut client, &mut server);
+    assert_eq!(world.made, world.answered);
+    assert_eq!(client.server_epoch(), Some(0));
+}
+
+#[test]
+fn server_dies_between_any_two_stores() {
+    let mut died_at_last = false;
+    for steps in 0.. {
+        let mut world = World::new(3);
+        let life = Life::of_steps(steps);
+        let mut client = world.client(&Life::endless());
+        let end = life.run(|| {
+            let mut server = world.server(&life);
+            busy_script(&mut world, &mut client, &mut server);
+        });
+        let mut server = world.server(&Life::endless());
+        assert_eq!(client.server_epoch(), Some(1));
+        busy_script(&mut world, &mut client, &mut server);
+        world.settle(&mut client, &mut server);
+        assert_eq!(world.made, world.answered, "died after {steps} stores");
+        if end.is_ok() {
+            break;
+        }
+        died_at_last = true;
+    }
+    assert!(died_at_last);
+}
+
+#[test]
+fn server_dies_again_while_it_recovers() {
+    for first in (0..400).step_by(7) {
+        for second in 0..60 {
+            let mut world = World::new(3);
+            let mut client = world.client(&Life::endless());
+            for steps in [first, second, second / 2] {
+                let life = Life::of_steps(steps);
+                let _: Result<(), Died> = life.run(|| {
+                    let mut server = world.server(&life);
+                    busy_script(&mut world, &mut client, &mut server);
+                });
+            }
+            let mut server = world.server(&Life::endless());
+            world.settle(&mut client, &mut server);
+            assert_eq!(
+                world.made, world.answered,
+                "died after {first} and {second} stores"
+            );
+        }
+    }
+}
+
+#[test]
+fn client_dies_between_any_two_stores() {
+    for steps in 0.. {
+        let mut world = World::new(3);
+        let mut server = world.server(&Life::endless());
+        let life = Life::of_steps(steps);
+        let end = life.run(|| {
+            let mut client = world.client(&life);
+            busy_script(&mut world, &mut client, &mut server);
+        });
+        let mut client = world.client(&Life::endless());
+        for (_, sequence, body) in client.outstanding() {
+            let number = number_of(&body);
+            assert!(
+                !world.answered.contains(&number),
+                "request {number} came back"
+            );
+            let before = world.sequences.insert(sequence, number);
+            assert!(
+                before.is_none_or(|n| n == number),
+                "sequence number {sequence} repeats"
+            );
+        }
+        world.settle(&mut client, &mut server);
+        busy_script(&mut world, &mut client, &mut server);
+        world.settle(&mut client, &mut server);
+        // The request that the client died in may or may not have been made. A completion that it
+        // died while consuming would not be lost either: the last store is the one that counts.
+        assert!(
+            world.made.is_subset(&world.answered),
+            "died after {steps} stores"
+        );
+        assert!(world.answered.len() - world.made.len() <= 1);
+        if end.is_ok() {
+            break;
+        }
+    }
+}
+
+#[test]
+fn both_die() {
+    for client_steps in (0..320).step_by(5) {
+        for server_steps in (0..320).step_by(5) {
+            let mut world = World::new(3);
+            let lives = (Life::of_steps(client_steps), Life::of_steps(server_steps));
+            let mut client = None;
+            let mut server = None;
+            // Each side goes on after the other's death, up to its own.
+            let _: Result<(), Died> = lives.0.run(|| client = Some(world.client(&lives.0)));
+            let _: Result<(), Died> = lives.1.run(|| server = Some(world.server(&lives.1)));
+            for _ in 0..20 {
+                for operation in 0..2 {
+                    if let Some(alive) = &mut client {
+                        let end = lives.0.run(|| match operation {
+                            0 => world.submit(alive),
+                            _ => world.consume(alive),
+                        });
+                        client = client.filter(|_| end.is_ok());
+                    }
+                    if let Some(alive) = &mut server {
+                        let end = lives.1.run(|| match operation {
+                            0 => world.take(alive),
+                            _ => world.complete(alive),
+                        });
+                        server = server.filter(|_| end.is_ok());
+                    }
+                }
+            }
+            let mut server = world.server(&Life::endless());
+            let mut client = world.client(&Life::endless());
+            world.settle(&mut client, &mut server);
+            assert!(world.made.is_subset(&world.answered));
+            assert!(world.answered.len() - world.made.len() <= 1);
+        }
+    }
+}
+
+/// Every order of up to seven operations and deaths, with one and with two slots.
+#[test]
+fn every_short_history() {
+    const EVENTS: u32 = 6;
+    for slots in 1..=2 {
+        for length in 1..=7 {
+            for mut history in 0..EVENTS.pow(length) {
+                let mut world = World::new(slots);
+                let mut client = world.client(&Life::endless());
+                let mut server = world.server(&Life::endless());
+                for _ in 0..length {
+                    match history % EVENTS {
+                        0 => drop(world.submit(&mut client)),
+                        1 => drop(world.consume(&mut client)),
+                        2 => drop(world.take(&mut server)),
+                        3 => drop(world.complete(&mut server)),
+                        4 => client = world.client(&Life::endless()),
+                        _ => server = world.server(&Life::endless()),
+                    }
+                    history /= EVENTS;
+                }
+                world.settle(&mut client, &mut server);
+                assert_eq!(world.made, world.answered);
+            }
+        }
+    }
+}
+
+#[test]
+fn requests_come_in_the_order_in_which_they_were_made() {
+    let mut world = World::new(8);
+    let mut client = world.client(&Life::endless());
+    let mut server = world.server(&Life::endless());
+    // Use the slots so that their order is not that of the sequence numbers.
+    for _ in 0..8 {
+        world.submit(&mut client);
+    }
+    while world.take(&mut server) {}
+    world.tickets.swap(0, 7);
+    for _ in 0..4 {
+        world.complete(&mut server);
+        world.consume(&mut client);
+        world.submit(&mut client);
+    }
+    let mut order = Vec::new();
+    while let Some((ticket, body)) = server.next_request() {
+        order.push((ticket.sequence(), number_of(&body)));
+    }
+    assert_eq!(
+        order.iter().map(|o| o.0).collect::<Vec<_>>(),
+        [9, 10, 11, 12]
+    );
+    let mut server = world.server(&Life::endless());
+    let mut again = Vec::new();
+    while let Some((ticket, _)) = server.next_request() {
+        assert!(ticket.attempt() == 2);
+        again.push(ticket.sequence());
+    }
+    assert!(again.is_sorted() && again.len() == 8);
+}
+
+#[test]
+fn attempts_are_counted_over_lives_and_per_request() {
+    let mut world = World::new(2);
+    let mut client = world.client(&Life::endless());
+    client.submit(&request(0)).unwrap();
+    for attempt in 1..=3 {
+        let mut server = world.server(&Life::endless());
+        let (ticket, _) = server.next_request().unwrap();
+        assert_eq!(ticket.attempt(), attempt);
+        if attempt == 3 {
+            server.complete(ticket, &answer(0));
+            client.next_completion().unwrap();
+            client.submit(&request(1)).unwrap();
+            assert_eq!(server.next_request().unwrap().0.attempt(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_server_that_comes_first_finds_the_client_later() {
+    let mut world = World::new(4);
+    let mut server = world.server(&Life::endless());
+    assert!(server.next_request().is_none());
+    assert_eq!(server.client_epoch(), None);
+    let mut client = world.client(&Life::endless());
+    world.submit(&mut client);
+    assert!(world.take(&mut server));
+    assert_eq!(server.client_epoch(), Some(0));
+    let mut client = world.client(&Life::endless());
+    assert_eq!(server.client_epoch(), Some(1));
+    world.settle(&mut client, &mut server);
+}
+
+#[test]
+fn a_full_table_refuses_and_recovers() {
+    let mut world = World::new(SLOTS);
+    let mut server = world.server(&Life::endless());
+    let mut client = world.client(&Life::endless());
+    for _ in 0..SLOTS {
+        assert!(world.submit(&mut client));
+    }
+    assert_eq!(client.submit(&request(1000)), Err(Full));
+    world.settle(&mut client, &mut server);
+    assert!(world.submit(&mut client));
+}
+
+#[test]
+fn small_regions_are_refused() {
+    let needed = region_bytes::<Request>();
+    assert_eq!(needed, 256 + 64 * 64);
+    let requests = HostRegion::new(needed - 8);
+    let completions = HostRegion::new(needed);
+    let life = Life::endless();
+    let error = TestClient::attach(requests.shared_mut(&life), completions.shared_ref()).err();
+    assert_eq!(
+        error,
+        Some(AttachError::RegionTooSmall {
+            needed,
+            len: needed - 8
+        })
+    );
+    let error = TestServer::attach(requests.shared_ref(), completions.shared_mut(&life), 0).err();
+    assert_eq!(
+        error.unwrap().to_string(),
+        "the request table needs 4352 bytes, its region has 4344"
+    );
+}
+
+#[test]
+fn a_client_that_lost_its_header_does_not_repeat_sequence_numbers() {
+    let mut world = World::new(2);
+    let mut server = world.server(&Life::endless());
+    let mut client = world.client(&Life::endless());
+    for _ in 0..5 {
+        world.submit(&mut client);
+        world.settle(&mut client, &mut server);
+    }
+    world.submit(&mut client);
+    world.take(&mut server);
+    world.requests.set_bytes(3, &[0xff]);
+    let mut client = world.client(&Life::endless());
+    // The old request is forgotten by its maker. Its completion must not pass for the new one's.
+    world.submit(&mut client);
+    world.complete(&mut server);
+    assert!(client.next_completion().is_none());
+    world.take(&mut server);
+    world.complete(&mut server);
+    assert!(world.consume(&mut client));
+}
+
+/// Damages every byte of a region in several ways, at rest and under attached peers.
+#[test]
+fn every_damaged_byte_is_survived() {
+    let len = world_with_work().0.requests.bytes().len();
+    for offset in 0..len {
+        for damage in [0x00, 0x01, 0x80, 0xff] {
+            let (mut world, _, mut server) = world_with_work();
+            // The client's region, read by a server that knows it and by one that starts anew.
+            let was = world.requests.bytes()[offset];
+            world.requests.set_bytes(offset, &[was ^ damage]);
+            drain_unchecked(&mut server);
+            drain_unchecked(&mut world.server(&Life::endless()));
+            // The client itself survives its own damaged region, and goes on.
+            let mut client = world.client(&Life::endless());
+            let mut server = world.server(&Life::endless());
+            drain_unchecked(&mut server);
+            while client.next_completion().is_some() {}
+            assert!(client.submit(&request(99)).is_ok());
+            drain_unchecked(&mut server);
+            let mut last = None;
+            while let Some((_, _, completion)) = client.next_completion() {
+                last = Some(completion);
+            }
+            assert_eq!(last, Some([7; 16]), "byte {offset} ^ {damage:#x}");
+        }
+    }
+    for offset in 0..world_with_work().0.completions.bytes().len() {
+        for damage in [0x01, 0x80, 0xff] {
+            let (mut world, mut client, mut server) = world_with_work();
+            let was = world.completions.bytes()[offset];
+            world.completions.set_bytes(offset, &[was ^ damage]);
+            while client.next_completion().is_some() {}
+            drain_unchecked(&mut server);
+            // Whatever was damaged, a server that starts anew sees that all is completed.
+            let mut server = world.server(&Life::endless());
+            drain_unchecked(&mut server);
+            while client.next_completion().is_some() {}
+            assert_eq!(client.outstanding_count(), 0, "byte {offset} ^ {damage:#x}");
+        }
+    }
+}
+
+fn world_with_work() -> (World, TestClient, TestServer) {
+    let mut world = World::new(3);
+    let mut client = world.client(&Life::endless());
+    let mut server = world.server(&Life::endless());
+    for _ in 0..3 {
+        world.submit(&mut client);
+    }
+    world.take(&mut server);
+    world.take(&mut server);
+    world.complete(&mut server);
+    (world, client, server)
+}
+
+/// Completes everything without looking at what it says. At most one ticket per slot, always.
+fn drain_unchecked(server: &mut TestServer) {
+    let mut tickets: Vec<Ticket> = Vec::new();
+    for _ in 0..100 {
+        match server.next_request() {
+            Some((ticket, _)) => {
+                assert!(tickets.iter().all(|t| t.slot() != ticket.slot()));
+                tickets.push(ticket);
+            }
+            None => break,
+        }
+    }
+    for ticket in tickets {
+        server.complete(ticket, &[7; 16]);
+    }
+}
+
+proptest! {
+    /// A client that writes anything anywhere at any time neither crashes the server nor gets two
+    /// tickets for one slot out of it.
+    #[test]
+    fn hostile_client(writes in prop::collection::vec((0_usize..448, any::<u8>(), any::<bool>()), 0..400)) {
+        let mut world = World::new(3);
+        let mut client = world.client(&Life::endless());
+        let mut server = world.server(&Life::endless());
+        let mut tickets: Vec<Ticket> = Vec::new();
+        for (offset, byte, complete) in writes {
+            world.requests.set_bytes(offset, &[byte]);
+            let _ = client.submit(&request(1));
+            if let Some((ticket, _)) = server.next_request() {
+                prop_assert!(tickets.iter().all(|t| t.slot() != ticket.slot()));
+                tickets.push(ticket);
+            }
+            if complete && let Some(ticket) = tickets.pop() {
+                server.complete(ticket, &answer(1));
+            }
+            let _ = client.next_completion();
+        }
+    }
+
+    /// A server that writes anything neither crashes the client nor completes a request twice.
+    #[test]
+    fn hostile_server(writes in prop::collection::vec((0_usize..448, any::<u8>()), 0..400)) {
+        let world = World::new(3);
+        let mut client = world.client(&Life::endless());
+        let mut outstanding: BTreeSet<(Slot, u64)> = BTreeSet::new();
+        for (offset, byte) in writes {
+            if let Ok(slot) = client.submit(&request(1)) {
+                outstanding.insert((slot, client.sequence(slot)));
+            }
+            world.completions.set_bytes(offset, &[byte]);
+            while let Some((slot, sequence, _)) = client.next_completion() {
+                prop_assert!(outstanding.remove(&(slot, sequence)));
+            }
+        }
+    }
+}
