@@ -8,7 +8,7 @@
 
 extern crate alloc;
 
-use alloc::{vec, vec::Vec};
+use alloc::vec::Vec;
 
 use log::{error, info, warn};
 use microkit_abi::{cache, ipc_buffer, slots, tcb};
@@ -18,12 +18,9 @@ use monitor_service::{
     policy::{Action, Lives},
 };
 use sel4_microkit::{
-    Channel, Child, Handler, Infallible, MessageInfo, protection_domain, var, with_msg_regs,
+    ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain, with_msg_regs,
 };
 use sel4_shared_memory::{SharedMut, SharedRef};
-use topology::Topology;
-
-const CONSOLE: Channel = Channel::new(1);
 
 /// A child and everything that a new life of it is made from.
 struct Supervised {
@@ -42,10 +39,8 @@ struct Supervisor {
 
 #[protection_domain(heap_size = 0x10000, stack_size = 0x4000)]
 fn init() -> impl Handler {
-    let log = SharedMut::from_mapped(*var!(log_vaddr: usize = 0), *var!(log_size: usize = 0));
-    log_ring::init(log.expect("log ring in system.xml"), || CONSOLE.notify());
-    let table = topology();
-    let children = table.children().filter_map(|child| match supervise(child) {
+    pd_setup::log();
+    let children = pd_setup::topology().children().filter_map(|child| match supervise(child) {
         Ok(child) => Some(child),
         Err(cause) => {
             error!("{}: not started: {cause}", child.name);
@@ -55,14 +50,6 @@ fn init() -> impl Handler {
     let children: Vec<_> = children.collect();
     info!("supervising {} protection domains", children.len());
     Supervisor { children }
-}
-
-fn topology() -> Topology<'static> {
-    let (vaddr, size) = (*var!(topology_vaddr: usize = 0), *var!(topology_size: usize = 0));
-    let region = SharedRef::from_mapped(vaddr, size).expect("topology in system.xml");
-    let mut bytes = vec![0; region.len()];
-    region.read_bytes(0, &mut bytes);
-    Topology::parse(bytes.leak()).unwrap_or_else(|error| panic!("monitor_topology: {error}"))
 }
 
 fn supervise(child: topology::Child<'static>) -> Result<Supervised, &'static str> {
@@ -153,7 +140,7 @@ impl Handler for Supervisor {
         Ok(None)
     }
 
-    fn notified(&mut self, _: sel4_microkit::ChannelSet) -> Result<(), Infallible> {
+    fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
         Ok(())
     }
 }

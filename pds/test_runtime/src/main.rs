@@ -1,0 +1,112 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! A test PD: checks on the target what the host cannot run, the runtime's memory functions.
+//!
+//! It prints one line on the debug kernel's console, which `cargo xtask test runtime` looks for.
+
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::{vec, vec::Vec};
+use core::hint::black_box;
+
+use sel4_microkit::{Handler, NullHandler, debug_println, pd_name, protection_domain};
+
+/// Longer than two rounds of the 64-byte loops, with every remainder.
+const LENGTH_MAX: usize = 200;
+/// Every position in a 16-byte vector.
+const OFFSET_MAX: usize = 16;
+const BUFFER: usize = 512;
+
+#[protection_domain(heap_size = 0x10000, stack_size = 0x4000)]
+fn init() -> impl Handler {
+    debug_println!("test_runtime: {} started", pd_name().unwrap_or("?"));
+    let checks = copies() + moves() + fills() + comparisons();
+    debug_println!("test_runtime: memory functions: {checks} checks passed");
+    NullHandler::new()
+}
+
+fn pattern() -> Vec<u8> {
+    (0..BUFFER).map(|i| (i * 7 + i / 256) as u8).collect()
+}
+
+/// Checks that `found` is `background` except for `[at, at + part.len())`, which is `part`.
+fn check(found: &[u8], background: &[u8], at: usize, part: &[u8], what: &str) {
+    for (i, &byte) in found.iter().enumerate() {
+        let inside = i.checked_sub(at).and_then(|offset| part.get(offset));
+        let expected = inside.unwrap_or(&background[i]);
+        assert!(byte == *expected, "{what}: {} bytes at {at}: byte {i}", part.len());
+    }
+}
+
+fn copies() -> u32 {
+    let (source, background) = (pattern(), vec![0xa5; BUFFER]);
+    let mut count = 0;
+    for length in 0..LENGTH_MAX {
+        for from in 0..OFFSET_MAX {
+            for to in [0, 1, 7, 8, 15] {
+                let mut target = background.clone();
+                let part = &source[from..from + length];
+                black_box(&mut target)[to..to + length].copy_from_slice(black_box(part));
+                check(&target, &background, to, part, "memcpy");
+                count += 1;
+            }
+        }
+    }
+    count
+}
+
+fn moves() -> u32 {
+    let source = pattern();
+    let mut count = 0;
+    for length in 0..LENGTH_MAX {
+        for distance in -70_isize..=70 {
+            let (from, to) = (100, (100 + distance) as usize);
+            let mut target = source.clone();
+            black_box(&mut target).copy_within(from..from + length, to);
+            check(&target, &source, to, &source[from..from + length], "memmove");
+            count += 1;
+        }
+    }
+    count
+}
+
+fn fills() -> u32 {
+    let background = pattern();
+    let mut count = 0;
+    for length in 0..LENGTH_MAX {
+        for at in 0..OFFSET_MAX {
+            let mut target = background.clone();
+            black_box(&mut target)[at..at + length].fill(black_box(0x3c));
+            check(&target, &background, at, &[0x3c; LENGTH_MAX][..length], "memset");
+            count += 1;
+        }
+    }
+    count
+}
+
+fn comparisons() -> u32 {
+    use core::cmp::Ordering::{Equal, Greater, Less};
+    let left = pattern();
+    let mut count = 0;
+    for length in 0..80 {
+        for offset in [0, 3, 8] {
+            let mut right = left[..length].to_vec();
+            right.splice(0..0, vec![0; offset]);
+            let order = |right: &[u8]| black_box(&left[..length]).cmp(black_box(&right[offset..]));
+            assert!(order(&right) == Equal, "memcmp: {length} equal bytes");
+            for position in 0..length {
+                let byte = left[position];
+                right[offset + position] = byte.wrapping_add(1);
+                let expected = if byte == u8::MAX { Greater } else { Less };
+                assert!(order(&right) == expected, "memcmp: {length} bytes, byte {position}");
+                right[offset + position] = byte;
+                count += 1;
+            }
+        }
+    }
+    count
+}
