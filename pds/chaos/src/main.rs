@@ -1,0 +1,120 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! A test PD that kills others: writes faulting instructions over their fault points.
+//!
+//! It has a budget smaller than its period and never blocks: `Yield` gives up the rest of the
+//! budget, so that it gets the processor once per period, above the priority of its victims and
+//! whatever they do. That is its only clock, and works on any board.
+
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::{string::String, vec::Vec};
+
+use chaos_service::{
+    plan::{Kill, NOP, Plan},
+    points::{self, Point},
+};
+use log::{info, warn};
+use microkit_abi::{cache, syscalls};
+use recovery::StartInfo;
+use sel4_microkit::{Handler, NullHandler, protection_domain};
+use sel4_shared_memory::{SharedMut, SharedRef};
+use topology::Topology;
+
+/// Seed of the sequence; the log says it.
+const SEED: u64 = 1;
+/// Periods that a planted instruction may wait for its victim before it is taken back.
+const PATIENCE_PERIODS: u32 = 20;
+/// Periods of rest between two kills, so that the system also works undisturbed.
+const REST_PERIODS: u32 = 2;
+/// Periods before the first kill: the services start.
+const START_PERIODS: u32 = 10;
+
+struct Victim {
+    name: String,
+    points: Vec<Point>,
+    code: SharedMut,
+    code_base: u64,
+    data: SharedRef,
+    kills: u32,
+}
+
+#[protection_domain(heap_size = 0x40000, stack_size = 0x4000)]
+fn init() -> impl Handler {
+    pd_setup::log();
+    let mut victims = victims(&pd_setup::topology());
+    let counts: Vec<_> = victims.iter().map(|victim| victim.points.len()).collect();
+    info!("seed={SEED} victims={} points={}", victims.len(), counts.iter().sum::<usize>());
+    let mut plan = Plan::new(SEED);
+    rest(START_PERIODS);
+    while let Some(kill) = plan.next(&counts) {
+        attempt(&mut victims[kill.victim], kill);
+        rest(REST_PERIODS);
+    }
+    warn!("nothing to kill");
+    NullHandler::new()
+}
+
+fn rest(periods: u32) {
+    (0..periods).for_each(|_| syscalls::yield_now());
+}
+
+/// Everybody whose code, data and saved ELF this PD maps.
+fn victims(topology: &Topology<'static>) -> Vec<Victim> {
+    let parts = topology.regions().filter_map(|code| {
+        let name = code.name.strip_suffix("_code")?;
+        let data = topology.regions().find(|region| region.name.strip_suffix("_data") == Some(name))?;
+        let elf = topology.regions().find(|region| region.name.strip_suffix("_elf") == Some(name))?;
+        let code_base = recovery::CODE_BASE;
+        let points = points::find(&pd_setup::reads(&elf), code_base..code_base + code.size);
+        Some(Victim {
+            name: name.into(),
+            points,
+            code: pd_setup::writes(&code),
+            code_base,
+            data: pd_setup::reads(&data),
+            kills: 0,
+        })
+    });
+    parts.collect()
+}
+
+impl Victim {
+    fn write(&mut self, point: usize, instruction: u32) {
+        let offset = (self.points[point].address - self.code_base) as usize;
+        self.code.store_u32(offset, instruction);
+        cache::unify_instructions(self.code.addr() + offset, size_of::<u32>());
+    }
+
+    fn epoch(&self) -> u32 {
+        // Start information comes right after the stack, whose size it states itself: look for it
+        // at page boundaries.
+        (0..self.data.len())
+            .step_by(0x1000)
+            .map(|offset| self.data.read::<[u8; size_of::<StartInfo>()]>(offset))
+            .find_map(|bytes| StartInfo::parse(&bytes).ok())
+            .map_or(0, |info| info.epoch.get())
+    }
+}
+
+/// Plants the instruction and waits until it has killed.
+fn attempt(victim: &mut Victim, kill: Kill) {
+    let epoch = victim.epoch();
+    victim.write(kill.point, kill.death.instruction());
+    for _ in 0..PATIENCE_PERIODS {
+        rest(1);
+        if victim.epoch() != epoch {
+            victim.kills += 1;
+            let point = &victim.points[kill.point].name;
+            let (name, count) = (&victim.name, victim.kills);
+            info!("KILL pd={name} point={point} death={} count={count}", kill.death.name());
+            return;
+        }
+    }
+    victim.write(kill.point, NOP);
+}
+

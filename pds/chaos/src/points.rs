@@ -1,0 +1,114 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! Finds the fault points of a program in section `.fault_points` of its saved ELF.
+//!
+//! An entry is the address of the `nop` as `u64`, then the point's name ended by a zero byte, padded
+//! to eight bytes. The linker writes address 0 (or a small offset) for a point in a function that it
+//! has dropped: those are left out.
+
+use alloc::{string::String, vec, vec::Vec};
+
+use sel4_shared_memory::SharedRef;
+
+/// A place in a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// Address of the `nop`.
+    pub address: u64,
+    /// Its name.
+    pub name: String,
+}
+
+const SECTION: &[u8] = b".fault_points";
+const SECTION_HEADER_BYTES: usize = 64;
+
+fn number(bytes: &[u8], offset: usize, length: usize) -> Option<usize> {
+    let mut value = [0; 8];
+    value[..length].copy_from_slice(bytes.get(offset..offset + length)?);
+    usize::try_from(u64::from_le_bytes(value)).ok()
+}
+
+fn part(elf: &SharedRef, offset: usize, length: usize) -> Option<Vec<u8>> {
+    (offset.checked_add(length)? <= elf.len()).then(|| {
+        let mut bytes = vec![0; length];
+        elf.read_bytes(offset, &mut bytes);
+        bytes
+    })
+}
+
+/// Bytes of the section with index `index`.
+fn section(elf: &SharedRef, headers: &[u8], index: usize) -> Option<Vec<u8>> {
+    let header = headers.chunks_exact(SECTION_HEADER_BYTES).nth(index)?;
+    part(elf, number(header, 24, 8)?, number(header, 32, 8)?)
+}
+
+/// The points of the program in `elf` that lie in `code` (addresses), without repetitions.
+pub fn find(elf: &SharedRef, code: core::ops::Range<u64>) -> Vec<Point> {
+    entries(elf).map_or_else(Vec::new, |bytes| parse(&bytes, code))
+}
+
+fn entries(elf: &SharedRef) -> Option<Vec<u8>> {
+    let header = part(elf, 0, 64)?;
+    let count = number(&header, 60, 2)?;
+    let headers = part(elf, number(&header, 40, 8)?, count * SECTION_HEADER_BYTES)?;
+    let names = section(elf, &headers, number(&header, 62, 2)?)?;
+    let index = headers.chunks_exact(SECTION_HEADER_BYTES).position(|header| {
+        let name = number(header, 0, 4).and_then(|start| names.get(start..));
+        name.is_some_and(|name| name.strip_prefix(SECTION).is_some_and(|rest| rest.first() == Some(&0)))
+    })?;
+    section(elf, &headers, index)
+}
+
+fn parse(bytes: &[u8], code: core::ops::Range<u64>) -> Vec<Point> {
+    let mut points: Vec<Point> = Vec::new();
+    let mut rest = bytes;
+    while let Some(address) = number(rest, 0, 8) {
+        let text = &rest[8..];
+        let Some(length) = text.iter().position(|&byte| byte == 0) else { break };
+        let point = Point {
+            address: address as u64,
+            name: String::from_utf8_lossy(&text[..length]).into_owned(),
+        };
+        if code.contains(&point.address) && !points.contains(&point) {
+            points.push(point);
+        }
+        let used = (8 + length + 1).next_multiple_of(8);
+        rest = rest.get(used..).unwrap_or_default();
+    }
+    points
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(address: u64, name: &str) -> Vec<u8> {
+        let mut bytes = address.to_le_bytes().to_vec();
+        bytes.extend(name.as_bytes());
+        bytes.push(0);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes
+    }
+
+    #[test]
+    fn entries_of_every_length_are_found() {
+        let bytes = [entry(0x100, "a"), entry(0x104, "1234567"), entry(0x108, "12345678")].concat();
+        let names: Vec<_> = parse(&bytes, 0x100..0x200).into_iter().map(|p| p.name).collect();
+        assert_eq!(names, ["a", "1234567", "12345678"]);
+    }
+
+    #[test]
+    fn dropped_and_repeated_points_are_left_out() {
+        let bytes = [entry(0, "gone"), entry(0x100, "a"), entry(0x100, "a")].concat();
+        assert_eq!(parse(&bytes, 0x100..0x200).len(), 1);
+    }
+
+    #[test]
+    fn a_cut_section_ends_the_list() {
+        let bytes = entry(0x100, "a long name indeed");
+        for length in 0..bytes.len() {
+            assert!(parse(&bytes[..length], 0x100..0x200).len() <= 1);
+        }
+    }
+}
