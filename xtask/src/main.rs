@@ -1,1 +1,47 @@
-fn main() {}
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! `cargo xtask`: dispatch only. Every command is a module; see `cargo xtask --help`.
+
+#![forbid(unsafe_code)]
+
+mod board;
+mod build;
+mod check;
+mod cli;
+mod compile;
+mod cut;
+mod diagnostics;
+mod error;
+mod image;
+mod kernels;
+mod overlay;
+mod qemu;
+mod run;
+mod system;
+mod toolchain;
+mod topology;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let result = match &Cli::parse().command {
+        Command::Check(args) => check::run(args),
+        Command::Build(args) => build::run(args),
+        Command::Image(args) => image::run(args),
+        Command::Run(args) => run::run(args),
+        _ => Ok(()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,178 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Builds, checks, boots and tests Kintsugi.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    version,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check a system description as strictly as the Microkit tool, and more.
+    ///
+    /// Everything is checked that the text alone can tell: what the Microkit tool refuses, what it lets
+    /// pass although the system would stop at boot, and this project's own rules for restartable PDs.
+    /// With --search-path, the ELF files and prefills found there are checked too, and the project's
+    /// own rules are left out, because the system may be anybody's.
+    Check(CheckArgs),
+    /// Compile every PD of the system and cut its ELF file into parts; print SHA-256 of each.
+    Build(SystemArgs),
+    /// Build, then make the loader image and its report for one kernel.
+    Image(SystemArgs),
+    /// Make the image and boot it in QEMU, with the serial line on this terminal.
+    ///
+    /// Without --watch, --until and --timeout, QEMU has the terminal (Ctrl-A x ends it) and its status
+    /// is the command's. With one of them a line with KINTSUGI|PASS, or the text of --until, ends
+    /// the run with status 0, and a line with KINTSUGI|FAIL with status 1.
+    Run(RunArgs),
+    /// Run the system tests in QEMU; ends with a line `N passed, N failed`.
+    Test(TestArgs),
+    /// Say what is missing on this machine, and the command that mends it.
+    Doctor(KernelArgs),
+    /// Check the sources against the project's rules.
+    Tidy,
+    /// Remove the build folder.
+    Clean,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// System description.
+    #[arg(default_value = "system.xml")]
+    pub file: PathBuf,
+    /// Also check ELF files and prefills, looked for here (may be given more than once).
+    #[arg(long, value_name = "DIR")]
+    pub search_path: Vec<PathBuf>,
+    /// Board, a file in boards/.
+    #[arg(long, env = "MICROKIT_BOARD", default_value = "qemu_virt_aarch64")]
+    pub board: String,
+}
+
+/// Which kernel, in which shape, for which board.
+#[derive(Clone, Debug, Args)]
+pub struct KernelArgs {
+    /// Kernel that the image is for [default: sel4 when a Microkit SDK is found, else dev].
+    #[arg(long, value_enum)]
+    pub kernel: Option<Kernel>,
+    /// Board, a file in boards/.
+    #[arg(long, env = "MICROKIT_BOARD", default_value = "qemu_virt_aarch64")]
+    pub board: String,
+    /// Configuration of seL4; the development kernel has one only.
+    #[arg(long, env = "MICROKIT_CONFIG", value_enum, default_value_t = Config::Debug)]
+    pub config: Config,
+    /// The Microkit SDK's folder.
+    #[arg(long, env = "MICROKIT_SDK", value_name = "DIR")]
+    pub sdk: Option<PathBuf>,
+}
+
+/// Which system.
+#[derive(Clone, Debug, Args)]
+pub struct SystemArgs {
+    /// Which kernel.
+    #[command(flatten)]
+    pub kernel: KernelArgs,
+    /// System description.
+    #[arg(long, value_name = "FILE", default_value = "system.xml")]
+    pub system: PathBuf,
+    /// XML fragment whose elements are added to the system (may be given more than once).
+    ///
+    /// Its root's children go before `</system>`; those of `<extend pd="NAME">` into that PD.
+    #[arg(long, value_name = "FILE")]
+    pub overlay: Vec<PathBuf>,
+    /// Take the PDs' ELF files from here instead of building them (may be given more than once).
+    #[arg(long, value_name = "DIR")]
+    pub search_path: Vec<PathBuf>,
+    /// Where everything that is made goes.
+    #[arg(long, env = "BUILD_DIR", value_name = "DIR", default_value = "build")]
+    pub build_dir: PathBuf,
+}
+
+/// Arguments of `run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// Which system.
+    #[command(flatten)]
+    pub system: SystemArgs,
+    /// Image of the disk to attach. Writes go to the file itself.
+    #[arg(long, value_name = "IMG")]
+    pub disk: Option<PathBuf>,
+    /// End QEMU, with status 0, when a line of the serial output contains this text.
+    #[arg(long, value_name = "TEXT")]
+    pub until: Option<String>,
+    /// Watch the serial output for the end of the run, as --until and --timeout do.
+    #[arg(long)]
+    pub watch: bool,
+    /// End QEMU, with status 1, after so many seconds. A guard, not a measure.
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+    /// Count instructions: one instruction is one nanosecond of the guest's time.
+    #[arg(long)]
+    pub icount: bool,
+}
+
+/// Arguments of `test`.
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// Which kernel; without --kernel, all that are there.
+    #[command(flatten)]
+    pub kernel: KernelArgs,
+    /// Tests to run, by a part of their names; without any, all.
+    pub names: Vec<String>,
+    /// Show the serial output of tests that pass, too.
+    #[arg(long)]
+    pub verbose: bool,
+    /// List the tests instead of running them.
+    #[arg(long)]
+    pub list: bool,
+    /// Write the result as two numbers, passed and failed, to this file too.
+    #[arg(long, value_name = "FILE")]
+    pub summary: Option<PathBuf>,
+}
+
+/// A kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kernel {
+    /// This repository's development kernel: needs no SDK, is not verified, not for deployment.
+    Dev,
+    /// seL4, through the Microkit SDK.
+    Sel4,
+}
+
+/// A configuration of seL4, one of the SDK's folders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Config {
+    /// With kernel messages and the debug console.
+    Debug,
+    /// As deployed.
+    Release,
+    /// With the performance counters.
+    Benchmark,
+}
+
+impl Config {
+    /// The SDK's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Release => "release",
+            Self::Benchmark => "benchmark",
+        }
+    }
+}

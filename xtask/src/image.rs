@@ -1,0 +1,66 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! `cargo xtask image`: makes `loader.img` and `report.txt` from a built system.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::build::{self, Built};
+use crate::cli::{Config, SystemArgs};
+use crate::error::{Context, Error, Result};
+use crate::kernels::{self, Target};
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// When the system is refused, or the image cannot be made.
+pub fn run(args: &SystemArgs) -> Result<()> {
+    let (_, image) = make(args)?;
+    println!("{}", image.display());
+    Ok(())
+}
+
+/// Builds the system and its image; returns the image's path.
+///
+/// # Errors
+///
+/// When the system is refused, or the image cannot be made.
+pub fn make(args: &SystemArgs) -> Result<(Built, PathBuf)> {
+    let choice = kernels::choose(&args.kernel)?;
+    eprintln!("kernel: {} ({})", choice.target.name(), choice.reason);
+    let built = build::build(args)?;
+    let image = make_for(&built, &choice.target)?;
+    Ok((built, image))
+}
+
+/// Makes the image of a built system for one kernel.
+///
+/// # Errors
+///
+/// When the kernel's tool refuses the system.
+pub fn make_for(built: &Built, target: &Target) -> Result<PathBuf> {
+    let image = built.build_dir.join("loader.img");
+    let report = built.build_dir.join("report.txt");
+    match target {
+        Target::Sel4 { sdk, config } => microkit(built, sdk, *config, &image, &report)?,
+        Target::Dev => return Err(Error::new("the development kernel is being written")),
+    }
+    Ok(image)
+}
+
+fn microkit(built: &Built, sdk: &Path, config: Config, image: &Path, report: &Path) -> Result<()> {
+    let mut command = Command::new(sdk.join("bin/microkit"));
+    command.arg(&built.system_file);
+    command.args(["--board", &built.board.name, "--config", config.name()]);
+    command.arg("-o").arg(image).arg("-r").arg(report);
+    command.arg("--search-path").args(&built.search_path);
+    let output = command.output().context("run the Microkit tool")?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let help = "our own checks passed, so this is a rule that they lack: please report it";
+    Err(Error::new(format!("the Microkit tool refuses the system:\n{text}")).help(help))
+}

@@ -1,0 +1,286 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! Runs an image in QEMU, watches its serial line, and ends it.
+//!
+//! A run ends when a watched text appears, when QEMU ends by itself, or at the timeout, which only
+//! guards against a system that hangs. QEMU is our child and is ended through its handle.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use crate::board::Board;
+use crate::error::{Context, Error, Result};
+
+/// One instruction is one nanosecond, and waiting takes no time of the host.
+const ICOUNT: [&str; 2] = ["-icount", "shift=0,sleep=off,align=off"];
+/// How long QEMU may take to end after the guest has switched the machine off.
+const TICK: Duration = Duration::from_millis(50);
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// Loader image.
+    pub image: PathBuf,
+    /// Disk to attach.
+    pub disk: Option<PathBuf>,
+    /// Count instructions.
+    pub icount: bool,
+}
+
+/// When to stop.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    /// A line with one of these ends the run well.
+    pub until: Vec<String>,
+    /// A line with one of these ends the run badly.
+    pub fail: Vec<String>,
+    /// A guard.
+    pub timeout: Option<Duration>,
+    /// Copy the serial output to standard output.
+    pub echo: bool,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub enum End {
+    /// A line with one of the texts of [`Watch::until`].
+    Seen(String),
+    /// A line with one of the texts of [`Watch::fail`].
+    Failed(String),
+    /// QEMU ended by itself.
+    Exited(ExitStatus),
+    /// The guard struck.
+    TimedOut,
+}
+
+/// A finished run.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// Why it ended.
+    pub end: End,
+    /// Everything from the serial line, without carriage returns.
+    pub output: String,
+    /// How long it took, from QEMU's start.
+    pub elapsed: Duration,
+}
+
+/// The command that runs `machine`.
+///
+/// # Errors
+///
+/// When QEMU cannot be this board.
+pub fn command(board: &Board, machine: &Machine) -> Result<Command> {
+    let qemu = board.qemu.as_ref().ok_or_else(|| {
+        Error::new(format!("QEMU cannot be the board '{}'", board.name))
+            .help("make the image and load it on the hardware")
+    })?;
+    let text = |path: &Path| path.display().to_string();
+    let disk = machine.disk.as_deref().map(text);
+    let fill = |argument: &String| {
+        argument
+            .replace("{image}", &text(&machine.image))
+            .replace("{address}", &format!("{:#x}", board.image.address))
+            .replace("{disk}", disk.as_deref().unwrap_or_default())
+    };
+    let mut command = Command::new(&qemu.program);
+    command.args(qemu.arguments.iter().map(fill));
+    if disk.is_some() {
+        command.args(qemu.disk.iter().map(fill));
+    }
+    if machine.icount {
+        command.args(ICOUNT);
+    }
+    Ok(command)
+}
+
+/// Runs `machine` on this terminal until QEMU ends.
+///
+/// # Errors
+///
+/// When QEMU cannot be started.
+pub fn interactive(board: &Board, machine: &Machine) -> Result<ExitStatus> {
+    let mut command = command(board, machine)?;
+    let program = command.get_program().to_string_lossy().into_owned();
+    command
+        .status()
+        .map_err(|error| cannot_start(&program, &error))
+}
+
+/// Runs `machine` and watches it.
+///
+/// # Errors
+///
+/// When QEMU cannot be started.
+pub fn watch(board: &Board, machine: &Machine, watch: &Watch) -> Result<Finished> {
+    let mut command = command(board, machine)?;
+    let program = command.get_program().to_string_lossy().into_owned();
+    let started = Instant::now();
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .map_err(|error| cannot_start(&program, &error))?;
+    let output = reader(&mut child);
+    let mut serial = Serial {
+        text: String::new(),
+        pending: Vec::new(),
+    };
+    let end = supervise(&mut child, &output, watch, started, &mut serial);
+    // Ended already in most cases; an error here means just that.
+    let _ = child.kill();
+    child.wait().context("wait for QEMU")?;
+    Ok(Finished {
+        end: end?,
+        output: serial.text,
+        elapsed: started.elapsed(),
+    })
+}
+
+fn cannot_start(program: &str, error: &std::io::Error) -> Error {
+    Error::new(format!("cannot run '{program}': {error}"))
+        .help("as root: apt-get install --yes qemu-system-arm; or see `cargo xtask doctor`")
+}
+
+/// Bytes of standard output and error as they come.
+fn reader(child: &mut Child) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    let streams: [Option<Box<dyn Read + Send>>; 2] = [
+        child
+            .stdout
+            .take()
+            .map(|stream| Box::new(stream) as Box<dyn Read + Send>),
+        child
+            .stderr
+            .take()
+            .map(|stream| Box::new(stream) as Box<dyn Read + Send>),
+    ];
+    for mut stream in streams.into_iter().flatten() {
+        let sender = sender.clone();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = stream.read(&mut buffer) {
+                if sender.send(buffer[..length].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    receiver
+}
+
+/// Text so far, and the bytes of the line that is not complete.
+struct Serial {
+    text: String,
+    pending: Vec<u8>,
+}
+
+impl Serial {
+    /// Adds bytes; returns the complete lines among them.
+    fn push(&mut self, bytes: &[u8]) -> Vec<String> {
+        self.pending
+            .extend(bytes.iter().filter(|byte| **byte != b'\r'));
+        let Some(end) = self.pending.iter().rposition(|byte| *byte == b'\n') else {
+            return Vec::new();
+        };
+        let complete: Vec<u8> = self.pending.drain(..=end).collect();
+        let complete = String::from_utf8_lossy(&complete);
+        self.text.push_str(&complete);
+        complete.lines().map(str::to_owned).collect()
+    }
+
+    /// Adds the last, incomplete line.
+    fn finish(&mut self) -> Option<String> {
+        let rest = String::from_utf8_lossy(&self.pending).into_owned();
+        self.pending.clear();
+        self.text.push_str(&rest);
+        (!rest.is_empty()).then_some(rest)
+    }
+}
+
+fn supervise(
+    child: &mut Child,
+    output: &Receiver<Vec<u8>>,
+    watch: &Watch,
+    started: Instant,
+    serial: &mut Serial,
+) -> Result<End> {
+    loop {
+        let left = watch
+            .timeout
+            .map(|timeout| timeout.saturating_sub(started.elapsed()));
+        if left == Some(Duration::ZERO) {
+            serial.finish();
+            return Ok(End::TimedOut);
+        }
+        let wait = left.unwrap_or(TICK).min(TICK);
+        let lines = match output.recv_timeout(wait) {
+            Ok(bytes) => {
+                echo(watch, &bytes);
+                serial.push(&bytes)
+            }
+            Err(RecvTimeoutError::Timeout) => Vec::new(),
+            Err(RecvTimeoutError::Disconnected) => {
+                // Both streams are closed: QEMU has ended, and nothing more will come.
+                let status = child.wait().context("wait for QEMU")?;
+                let last = serial.finish().and_then(|line| judge(&line, watch));
+                return Ok(last.unwrap_or(End::Exited(status)));
+            }
+        };
+        for line in lines {
+            if let Some(end) = judge(&line, watch) {
+                return Ok(end);
+            }
+        }
+    }
+}
+
+fn judge(line: &str, watch: &Watch) -> Option<End> {
+    let has = |texts: &[String]| texts.iter().any(|text| line.contains(text.as_str()));
+    if has(&watch.fail) {
+        return Some(End::Failed(line.to_owned()));
+    }
+    has(&watch.until).then(|| End::Seen(line.to_owned()))
+}
+
+fn echo(watch: &Watch, bytes: &[u8]) {
+    if watch.echo {
+        let mut out = std::io::stdout().lock();
+        // A closed standard output must not keep the machine from being watched.
+        let _ = out.write_all(bytes).and_then(|()| out.flush());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{End, Serial, Watch, judge};
+
+    #[test]
+    fn cuts_bytes_into_lines() {
+        let mut serial = Serial {
+            text: String::new(),
+            pending: Vec::new(),
+        };
+        assert!(serial.push(b"one\r").is_empty());
+        assert_eq!(serial.push(b"\ntwo\r\nthr"), ["one", "two"]);
+        assert_eq!(serial.finish().as_deref(), Some("thr"));
+        assert_eq!(serial.text, "one\ntwo\nthr");
+    }
+
+    #[test]
+    fn a_failure_outweighs_a_success() {
+        let watch = Watch {
+            until: vec!["done".to_owned()],
+            fail: vec!["FAIL".to_owned()],
+            ..Watch::default()
+        };
+        assert!(judge("nothing", &watch).is_none());
+        assert!(matches!(judge("all done", &watch), Some(End::Seen(_))));
+        assert!(matches!(judge("done: FAIL", &watch), Some(End::Failed(_))));
+    }
+}

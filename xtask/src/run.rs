@@ -1,0 +1,56 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! `cargo xtask run`: makes the image and boots it.
+
+use std::time::Duration;
+
+use crate::cli::RunArgs;
+use crate::error::{Error, Result};
+use crate::qemu::{self, End, Machine, Watch};
+use crate::{image, workspace};
+
+/// A line with this ends a run with status 1: the system itself says that it failed.
+pub const FAIL: &str = "KINTSUGI|FAIL";
+/// A line with this ends a run with status 0: the system itself says that it is done.
+pub const PASS: &str = "KINTSUGI|PASS";
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// When the image cannot be made, or the run ends badly.
+pub fn run(args: &RunArgs) -> Result<()> {
+    workspace::check_disk(args.disk.as_deref())?;
+    let (built, image) = image::make(&args.system)?;
+    let machine = Machine {
+        image,
+        disk: args.disk.clone(),
+        icount: args.icount,
+    };
+    if args.until.is_none() && args.timeout.is_none() && !args.watch {
+        return match qemu::interactive(&built.board, &machine)? {
+            status if status.success() => Ok(()),
+            status => Err(Error::new(format!("QEMU ended: {status}"))),
+        };
+    }
+    let watch = Watch {
+        until: args
+            .until
+            .iter()
+            .cloned()
+            .chain([PASS.to_owned()])
+            .collect(),
+        fail: vec![FAIL.to_owned()],
+        timeout: args.timeout.map(Duration::from_secs),
+        echo: true,
+    };
+    match qemu::watch(&built.board, &machine, &watch)?.end {
+        End::Seen(_) => Ok(()),
+        End::Exited(status) if status.success() && args.until.is_none() => Ok(()),
+        End::Exited(status) => Err(Error::new(format!("QEMU ended before that: {status}"))),
+        End::Failed(line) => Err(Error::new(format!("the system failed: {line}"))),
+        End::TimedOut => Err(Error::new("the system did not finish in time")
+            .help("the serial output is above; --timeout gives it longer")),
+    }
+}
