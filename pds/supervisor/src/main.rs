@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use log::{error, info, warn};
 use microkit_abi::{cache, ipc_buffer, slots, tcb};
-use monitor_service::{
+use supervisor_service::{
     fault::Fault,
     image::{Image, Life},
     policy::{Action, Lives},
