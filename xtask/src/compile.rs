@@ -40,6 +40,7 @@ pub fn pds(root: &Path, names: &[String]) -> Result<PathBuf> {
         .arg(features.join(","));
     let flags = [
         format!("-Clink-arg=-T{PD_SCRIPT}"),
+        "-Clink-arg=-zmax-page-size=4096".to_owned(),
         "-Crelocation-model=static".to_owned(),
         "-Cforce-frame-pointers=yes".to_owned(),
     ];
@@ -73,7 +74,7 @@ fn build(
     let base =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let target = base.join(what);
-    let mut flags = flags.to_vec();
+    let mut flags = [flags, &toolchain.linker_flags()].concat();
     flags.extend(remapped(root, &toolchain.sysroot));
     // Unit separator: a path may contain spaces.
     command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));

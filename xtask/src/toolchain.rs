@@ -44,6 +44,8 @@ pub struct Toolchain {
     rustc: PathBuf,
     /// Whether `core` has to be built too.
     build_std: bool,
+    /// Linker, when the compiler does not bring one.
+    linker: Option<PathBuf>,
 }
 
 impl Toolchain {
@@ -63,38 +65,47 @@ impl Toolchain {
     }
 
     fn rustup() -> Option<Self> {
-        let (cargo, rustc) = (PathBuf::from("cargo"), PathBuf::from("rustc"));
+        let rustc = PathBuf::from("rustc");
         let sysroot = sysroot(&rustc)?;
         let library = sysroot.join("lib/rustlib").join(TARGET).join("lib");
-        let found = library.is_dir();
         let version = version(&rustc)?;
+        let found = library.is_dir();
+        let cargo = PathBuf::from("cargo");
+        let (name, build_std, linker) = ("rustup", false, None);
         found.then_some(Self {
-            name: "rustup",
+            name,
             version,
             sysroot,
             cargo,
             rustc,
-            build_std: false,
+            build_std,
+            linker,
         })
     }
 
     fn debian() -> Option<Self> {
-        let (cargo, rustc) = (
-            PathBuf::from("/usr/bin/cargo"),
-            PathBuf::from("/usr/bin/rustc"),
-        );
+        let rustc = PathBuf::from("/usr/bin/rustc");
         let sysroot = sysroot(&rustc)?;
         let sources = sysroot.join("lib/rustlib/src/rust/library/core");
-        let found = cargo.is_file() && sources.is_dir();
         let version = version(&rustc)?;
+        let cargo = PathBuf::from("/usr/bin/cargo");
+        let found = cargo.is_file() && sources.is_dir();
+        let (name, build_std, linker) = ("Debian", true, Some(lld()?));
         found.then_some(Self {
-            name: "Debian",
+            name,
             version,
             sysroot,
             cargo,
             rustc,
-            build_std: true,
+            build_std,
+            linker,
         })
+    }
+
+    /// Compiler options that name the linker, when one has to be named.
+    pub fn linker_flags(&self) -> Vec<String> {
+        let named = |linker: &PathBuf| vec![format!("-Clinker={}", linker.display())];
+        self.linker.as_ref().map(named).unwrap_or_default()
     }
 
     /// A `cargo build` for the target, without packages yet.
@@ -118,6 +129,20 @@ impl Toolchain {
         }
         command
     }
+}
+
+/// Finds a linker for Debian's compiler, whose `rust-lld` is a link to a program that Debian 12 does
+/// not have: that of the rustup toolchain which runs us, or Debian's own.
+fn lld() -> Option<PathBuf> {
+    let libraries = sysroot(Path::new("rustc")).map(|sysroot| sysroot.join("lib/rustlib"));
+    let hosts = libraries.and_then(|path| std::fs::read_dir(path).ok());
+    hosts
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|host| host.path().join("bin/rust-lld"))
+        .chain([PathBuf::from("/usr/bin/ld.lld")])
+        .find(|linker| linker.is_file())
 }
 
 /// Installs rustup's library for the target.
