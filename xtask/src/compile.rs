@@ -47,15 +47,16 @@ pub fn pds(root: &Path, names: &[String]) -> Result<PathBuf> {
     build(root, &toolchain, command, "pds", &flags)
 }
 
-/// Compiles one package with its own linker script and returns the folder with its ELF file.
+/// Compiles the development kernel, whose build script names its own linker script, and returns the
+/// folder with its ELF file.
 ///
 /// # Errors
 ///
 /// When cargo fails.
-pub fn kernel(root: &Path, package: &str, features: &str) -> Result<PathBuf> {
+pub fn kernel(root: &Path, package: &str) -> Result<PathBuf> {
     let toolchain = Toolchain::find()?;
     let mut command = toolchain.cargo_build();
-    command.args(["--package", package, "--bins", "--features", features]);
+    command.args(["--package", package, "--bins", "--features", "kernel"]);
     let flags = [
         "-Crelocation-model=static".to_owned(),
         "-Cforce-frame-pointers=yes".to_owned(),

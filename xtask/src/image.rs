@@ -10,6 +10,10 @@ use crate::build::{self, Built};
 use crate::cli::{Config, SystemArgs};
 use crate::error::{Context, Error, Result};
 use crate::kernels::{self, Target};
+use crate::{compile, dev_image, workspace};
+
+/// Package of the development kernel, and its program; its feature `kernel` builds the program.
+const KERNEL_PACKAGE: &str = "kernel-aarch64";
 
 /// Runs the command.
 ///
@@ -45,9 +49,19 @@ pub fn make_for(built: &Built, target: &Target) -> Result<PathBuf> {
     let report = built.build_dir.join("report.txt");
     match target {
         Target::Sel4 { sdk, config } => microkit(built, sdk, *config, &image, &report)?,
-        Target::Dev => return Err(Error::new("the development kernel is being written")),
+        Target::Dev => {
+            let made = dev_image::make(built, dev_kernel()?)?;
+            workspace::write(&image, &made.image)?;
+            workspace::write(&report, made.report.as_bytes())?;
+        }
     }
     Ok(image)
+}
+
+/// Compiles the development kernel.
+fn dev_kernel() -> Result<Vec<u8>> {
+    let folder = compile::kernel(&workspace::root(), KERNEL_PACKAGE)?;
+    workspace::read(&folder.join(KERNEL_PACKAGE))
 }
 
 fn microkit(built: &Built, sdk: &Path, config: Config, image: &Path, report: &Path) -> Result<()> {

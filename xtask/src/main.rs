@@ -11,6 +11,7 @@ mod check;
 mod cli;
 mod compile;
 mod cut;
+mod dev_image;
 mod diagnostics;
 mod error;
 mod image;
