@@ -1,6 +1,30 @@
 // Copyright 2026, The Kintsugi authors
 // SPDX-License-Identifier: BSD-2-Clause
 
-//! (being written)
+//! The file service's logic; the program around it (`main.rs`) only maps regions and waits.
+//!
+//! From the bottom up: [`disk`] is what we ask of the block service, [`raw`] copies runs of blocks past
+//! the cache, [`store`] has the cache and makes transactions with crate `jbd2`, `block_io` shows that to
+//! `rsext4`, [`volume`], [`path`] and [`operations`] are the file system, [`results`] remembers what
+//! operations returned, [`request`] checks what clients ask for, [`service`] takes it from their tables.
+//!
+//! Invariant: what a client has been told is in the journal on the disk, and so is what it was told.
 
 #![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod block_io;
+pub mod clock;
+pub mod disk;
+pub mod layout;
+pub mod mount;
+pub mod operations;
+pub mod path;
+pub mod raw;
+pub mod request;
+pub mod results;
+pub mod service;
+pub mod store;
+pub mod volume;

@@ -98,6 +98,23 @@ impl Journal {
         self.superblock.start() != 0
     }
 
+    /// Throws away what the journal holds, after somebody has decided that it is not needed.
+    ///
+    /// # Errors
+    ///
+    /// When the device fails.
+    pub fn discard<D: BlockDevice>(
+        &mut self,
+        device: &mut D,
+    ) -> Result<(), JournalError<D::Error>> {
+        // Nothing that is there now may be taken for a later transaction.
+        let sequence = self
+            .superblock
+            .sequence()
+            .wrapping_add(self.superblock.blocks());
+        self.empty_from(device, sequence)
+    }
+
     /// Makes the journal empty on disk: replay from now on finds nothing older than `sequence`.
     pub(crate) fn empty_from<D: BlockDevice>(
         &mut self,

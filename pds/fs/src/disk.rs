@@ -1,0 +1,58 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! What the file service asks of the block service.
+
+use sel4_shared_memory::SharedMut;
+
+/// Why the disk did not do what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskError {
+    /// There is no disk.
+    NoDevice,
+    /// The disk failed, or refused.
+    Io,
+    /// The request lies outside of the disk.
+    OutOfRange,
+}
+
+/// A disk, and the memory from and to which it moves data.
+///
+/// Reads wait. Writes may be under way when they return: the memory that they name must not change
+/// until [`Disk::wait`] or [`Disk::flush`]. Reads and writes under way at once must not overlap on the
+/// disk. All numbers are bytes, multiples of 512 where they are on the disk, of 8 in memory.
+pub trait Disk {
+    /// Size of the disk.
+    fn bytes(&self) -> u64;
+
+    /// The memory that requests name.
+    fn memory(&mut self) -> &mut SharedMut;
+
+    /// Reads into memory.
+    ///
+    /// # Errors
+    ///
+    /// As the device reports.
+    fn read(&mut self, at: u64, memory: usize, length: usize) -> Result<(), DiskError>;
+
+    /// Begins to write from memory.
+    ///
+    /// # Errors
+    ///
+    /// As the device reports, also for an earlier write.
+    fn write(&mut self, at: u64, memory: usize, length: usize) -> Result<(), DiskError>;
+
+    /// Waits until nothing is under way.
+    ///
+    /// # Errors
+    ///
+    /// As the device reports for any write since the last wait.
+    fn wait(&mut self) -> Result<(), DiskError>;
+
+    /// Waits, then makes everything written durable.
+    ///
+    /// # Errors
+    ///
+    /// As [`Disk::wait`], and as the device reports for the flush.
+    fn flush(&mut self) -> Result<(), DiskError>;
+}

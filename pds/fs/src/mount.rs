@@ -1,0 +1,156 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! From a disk to a store: look at the superblock, replay the journal, begin to write it.
+//!
+//! The order matters when we are killed anywhere in here:
+//! 1. What the journal holds goes home, then the journal is made empty. Killed: done again.
+//! 2. "Needs recovery" is set on the disk, flushed. Killed: an empty journal is replayed.
+//! 3. The journal is started: from now on it may hold what is nowhere else.
+//!
+//! A journal without "needs recovery" is not replayed, as in Linux and e2fsck: somebody has checked
+//! the file system, or made it, and the journal is left over.
+
+use alloc::vec;
+
+use jbd2::{BlockDevice, Journal, JournalError, ReplayReport};
+use recovery::fault_point;
+
+use crate::disk::{Disk, DiskError};
+use crate::layout::{self, LayoutError, SUPERBLOCK_AT, SUPERBLOCK_BYTES, Superblock};
+use crate::raw::{RawBlocks, Strip};
+use crate::store::Store;
+
+/// Why there is nothing to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MountError {
+    /// The disk is missing, or failed.
+    Disk(DiskError),
+    /// It holds no file system that we can use.
+    Layout(LayoutError),
+    /// The journal cannot be used; e2fsck may know more.
+    Journal,
+    /// A committed transaction is damaged; nothing was replayed.
+    DamagedJournal {
+        /// Block of the journal.
+        block: u32,
+    },
+    /// `rsext4` refuses the file system.
+    Refused(rsext4::Ext4ErrorKind),
+}
+
+impl core::fmt::Display for MountError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Disk(DiskError::NoDevice) => f.write_str("no disk"),
+            Self::Disk(_) => f.write_str("the disk cannot be read"),
+            Self::Layout(error) => error.fmt(f),
+            Self::Journal => f.write_str("the journal cannot be used; run e2fsck"),
+            Self::DamagedJournal { block } => {
+                write!(f, "block {block} of the journal is damaged; run e2fsck")
+            }
+            Self::Refused(kind) => write!(f, "the file system cannot be mounted: {kind}"),
+        }
+    }
+}
+
+impl From<DiskError> for MountError {
+    fn from(error: DiskError) -> Self {
+        Self::Disk(error)
+    }
+}
+
+impl From<LayoutError> for MountError {
+    fn from(error: LayoutError) -> Self {
+        Self::Layout(error)
+    }
+}
+
+impl From<JournalError<DiskError>> for MountError {
+    fn from(error: JournalError<DiskError>) -> Self {
+        match error {
+            JournalError::Device(error) => Self::Disk(error),
+            JournalError::DamagedTransaction { journal_block } => Self::DamagedJournal {
+                block: journal_block,
+            },
+            _ => Self::Journal,
+        }
+    }
+}
+
+/// Most bytes of the shared memory that are the strip for runs of blocks.
+const STRIP_BYTES_MAX: usize = 1024 * 1024;
+
+/// Opens the store, replaying the journal.
+///
+/// # Errors
+///
+/// Says why the disk cannot be used. It is untouched then, but for a replay that was cut short.
+pub fn open<D: Disk>(mut disk: D) -> Result<(Store<D>, Superblock, ReplayReport), MountError> {
+    let memory = disk.memory().len();
+    let strip_bytes = (memory / 8).min(STRIP_BYTES_MAX) & !0xfff;
+    let strip = Strip {
+        start: memory - strip_bytes,
+        length: strip_bytes,
+    };
+    let mut raw = RawBlocks::new(disk, strip);
+    let (superblock, bytes) = read_superblock(&mut raw)?;
+    raw.set_block_size(superblock.block_size);
+    let map = superblock.journal_map(&mut |block, to| raw.read(block, to))?;
+    let map = map.ok_or(LayoutError::BadJournal)?;
+    let mut journal = Journal::open(&mut raw, map, superblock.is_wide())?;
+    let mut report = ReplayReport::default();
+    if journal.needs_replay() {
+        if layout::needs_recovery(&bytes) {
+            fault_point!("fs.before_replay");
+            report = journal.replay(&mut raw)?;
+            fault_point!("fs.after_replay");
+        } else {
+            journal.discard(&mut raw)?;
+        }
+    }
+    let (superblock, bytes) = {
+        raw.set_block_size(1024);
+        let found = read_superblock(&mut raw)?;
+        raw.set_block_size(superblock.block_size);
+        found
+    };
+    set_needs_recovery(&mut raw, &superblock, bytes)?;
+    journal.start(&mut raw)?;
+    fault_point!("fs.after_journal_start");
+    let blocks = superblock.blocks;
+    let store = Store::new(raw, journal, blocks, memory - strip_bytes);
+    Ok((store, superblock, report))
+}
+
+/// Reads the superblock; the block size must be 1024 meanwhile.
+fn read_superblock<D: Disk>(
+    raw: &mut RawBlocks<D>,
+) -> Result<(Superblock, [u8; SUPERBLOCK_BYTES]), MountError> {
+    let disk_bytes = raw.disk().bytes();
+    if disk_bytes < SUPERBLOCK_AT + SUPERBLOCK_BYTES as u64 {
+        return Err(LayoutError::NotExt4.into());
+    }
+    let mut bytes = [0; SUPERBLOCK_BYTES];
+    raw.read(SUPERBLOCK_AT / SUPERBLOCK_BYTES as u64, &mut bytes)?;
+    Ok((Superblock::parse(&bytes, disk_bytes)?, bytes))
+}
+
+fn set_needs_recovery<D: Disk>(
+    raw: &mut RawBlocks<D>,
+    superblock: &Superblock,
+    bytes: [u8; SUPERBLOCK_BYTES],
+) -> Result<(), MountError> {
+    let mut marked = bytes;
+    layout::unmask(&mut marked);
+    if marked == bytes {
+        return Ok(());
+    }
+    let (block, at) = superblock.place();
+    let mut whole = vec![0; superblock.block_size];
+    raw.read(block, &mut whole)?;
+    whole[at..at + SUPERBLOCK_BYTES].copy_from_slice(&marked);
+    raw.write(block, &whole)?;
+    raw.flush()?;
+    Ok(())
+}

@@ -1,0 +1,284 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! Takes requests from the clients' tables, runs them in batches, commits, and only then completes them.
+//!
+//! A batch is one transaction: all operations in it survive a crash, or none does. A completion is
+//! written when the transaction is in the journal. So at any point a request is either unfinished
+//! and without effects, or finished with its record on the disk; [`Service::answer`] tells the two
+//! apart when a new life finds the request again.
+
+use alloc::vec::Vec;
+
+use proto::fs::{CompletionWire, Errno, RequestWire};
+use recovery::fault_point;
+use request_table::{AttachError, Server, Ticket};
+use sel4_shared_memory::{SharedMut, SharedRef};
+
+use crate::disk::Disk;
+use crate::operations::Failure;
+use crate::request::Request;
+use crate::volume::Volume;
+
+/// The regions that one client shares with us.
+#[derive(Debug)]
+pub struct ClientRegions {
+    /// `<client>_to_fs_requests`.
+    pub requests: SharedRef,
+    /// `fs_to_<client>_completions`.
+    pub completions: SharedMut,
+    /// `<client>_to_fs_data`.
+    pub input: SharedRef,
+    /// `fs_to_<client>_data`.
+    pub output: SharedMut,
+}
+
+struct Client {
+    server: Server<RequestWire, CompletionWire>,
+    input: SharedRef,
+    output: SharedMut,
+}
+
+/// A request that has run and waits for the commit.
+struct Finished {
+    client: usize,
+    ticket: Ticket,
+    completion: CompletionWire,
+}
+
+/// Most requests in one transaction.
+const BATCH_MAX: usize = 32;
+/// A batch also ends when its transaction is this full.
+const GROUP_PERCENT_MAX: usize = 40;
+/// A request that was taken by so many lives, and finished by none, is what kills them.
+///
+/// High, because tests kill us at random and must not hit this.
+const ATTEMPTS_MAX: u8 = 64;
+
+/// The file service.
+pub struct Service<D: Disk> {
+    clients: Vec<Client>,
+    volume: Result<Volume<D>, Errno>,
+    /// Clients to be notified.
+    notify: u64,
+}
+
+impl<D: Disk> Service<D> {
+    /// Begins to serve. Without a volume, every request is answered with its error.
+    ///
+    /// # Errors
+    ///
+    /// When a region is too small.
+    pub fn new(
+        volume: Result<Volume<D>, Errno>,
+        clients: Vec<ClientRegions>,
+        epoch: u32,
+    ) -> Result<Self, AttachError> {
+        let mut attached = Vec::new();
+        for client in clients {
+            attached.push(Client {
+                server: Server::attach(client.requests, client.completions, epoch)?,
+                input: client.input,
+                output: client.output,
+            });
+        }
+        Ok(Self {
+            clients: attached,
+            volume,
+            notify: 0,
+        })
+    }
+
+    /// The volume, where there is one.
+    pub fn volume(&mut self) -> Result<&mut Volume<D>, Errno> {
+        self.volume.as_mut().map_err(|errno| *errno)
+    }
+
+    /// Ends; gives the volume back.
+    pub fn into_volume(self) -> Result<Volume<D>, Errno> {
+        self.volume
+    }
+
+    /// Runs one batch. Returns false when there was nothing to do.
+    ///
+    /// `notify` is called for each client (by its number) that has completions waiting.
+    pub fn run_batch(&mut self, notify: &mut dyn FnMut(usize)) -> bool {
+        let mut finished = Vec::new();
+        let mut durable = false;
+        // Clients take turns, so that one with many requests does not keep the others waiting.
+        'batch: loop {
+            let before = finished.len();
+            for client in 0..self.clients.len() {
+                if finished.len() >= BATCH_MAX || self.group_is_full() {
+                    break 'batch;
+                }
+                let Some((ticket, wire)) = self.clients[client].server.next_request() else {
+                    continue;
+                };
+                fault_point!("fs.after_take");
+                let (completion, wants_flush) = self.answer(client, &ticket, &wire);
+                durable |= wants_flush;
+                finished.push(Finished {
+                    client,
+                    ticket,
+                    completion,
+                });
+            }
+            if finished.len() == before {
+                break;
+            }
+        }
+        if finished.is_empty() {
+            return false;
+        }
+        self.commit(&mut finished, durable);
+        self.complete(finished, notify);
+        true
+    }
+
+    /// Does what would otherwise delay a later request.
+    pub fn idle(&mut self) {
+        if let Ok(volume) = &mut self.volume
+            && let Err(errno) = volume.idle()
+        {
+            log::error!("the disk failed: {errno}");
+        }
+    }
+
+    fn group_is_full(&self) -> bool {
+        self.volume
+            .as_ref()
+            .is_ok_and(|volume| volume.group_percent() >= GROUP_PERCENT_MAX)
+    }
+
+    /// Commits the batch; when that fails, nothing of it is acknowledged.
+    fn commit(&mut self, finished: &mut [Finished], durable: bool) {
+        fault_point!("fs.before_commit");
+        let Ok(volume) = &mut self.volume else { return };
+        if let Err(errno) = volume.commit(durable) {
+            log::error!("a transaction failed: {errno}; nothing works until a restart");
+            for one in finished {
+                one.completion = CompletionWire::failed(errno);
+            }
+        }
+    }
+
+    fn complete(&mut self, finished: Vec<Finished>, notify: &mut dyn FnMut(usize)) {
+        for one in finished {
+            fault_point!("fs.before_complete");
+            self.clients[one.client]
+                .server
+                .complete(one.ticket, &one.completion);
+            self.notify |= 1 << one.client;
+            fault_point!("fs.after_complete");
+        }
+        for client in 0..self.clients.len() {
+            if self.notify & (1 << client) != 0 {
+                notify(client);
+            }
+        }
+        self.notify = 0;
+    }
+
+    /// Runs a request, or finds what it returned. Also says whether it asks for a flush.
+    fn answer(
+        &mut self,
+        client: usize,
+        ticket: &Ticket,
+        wire: &RequestWire,
+    ) -> (CompletionWire, bool) {
+        let volume = match &mut self.volume {
+            Ok(volume) => volume,
+            Err(errno) => return (CompletionWire::failed(*errno), false),
+        };
+        let regions = &mut self.clients[client];
+        let request = match Request::check(wire, &regions.input, &regions.output) {
+            Ok(request) => request,
+            Err(errno) => return (CompletionWire::failed(errno), false),
+        };
+        let place = RecordPlace {
+            client,
+            slot: ticket.slot().index(),
+            sequence: ticket.sequence(),
+        };
+        let completion = if ticket.attempt() > 1 && request.changes() {
+            match volume.recorded(&place) {
+                Ok(Some(recorded)) => return (recorded, false),
+                Ok(None) if ticket.attempt() >= ATTEMPTS_MAX => Err(Errno::Io),
+                Ok(None) => volume.run_whole(&request, &place, &mut regions.output),
+                Err(errno) => Err(errno),
+            }
+        } else {
+            volume.run_whole(&request, &place, &mut regions.output)
+        };
+        let completion = completion.unwrap_or_else(CompletionWire::failed);
+        (completion, request == Request::Fsync)
+    }
+}
+
+/// Whose request it is.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordPlace {
+    /// Number of the client.
+    pub client: usize,
+    /// Its slot.
+    pub slot: usize,
+    /// Its sequence number.
+    pub sequence: u64,
+}
+
+impl<D: Disk> Volume<D> {
+    /// Finds what a request returned, if its effects are on the disk.
+    fn recorded(&mut self, place: &RecordPlace) -> Result<Option<CompletionWire>, Errno> {
+        let mut store = self.store.borrow_mut();
+        self.results()
+            .find(&mut store, place.client, place.slot, place.sequence)
+            .map_err(|_| Errno::Io)
+    }
+
+    /// Runs a request with its record as one operation: all of it happens, or nothing.
+    fn run_whole(
+        &mut self,
+        request: &Request,
+        place: &RecordPlace,
+        output: &mut SharedMut,
+    ) -> Result<CompletionWire, Errno> {
+        if self.has_failed() {
+            return Err(Errno::Io);
+        }
+        let outcome = self.run(request, output);
+        let changes = request.changes();
+        let outcome = outcome.and_then(|completion| {
+            if changes {
+                fault_point!("fs.mid_operation");
+                self.finish().map_err(Failure::Broken)?;
+                self.record(place, &completion).map_err(Failure::Broken)?;
+            }
+            // A read may have changed a time of access.
+            self.end_operation().map_err(Failure::Broken)?;
+            Ok(completion)
+        });
+        match outcome {
+            Ok(completion) => Ok(completion),
+            Err(Failure::Refused(errno)) => Err(errno),
+            Err(Failure::Broken(errno)) => {
+                self.roll_back()
+                    .inspect_err(|again| log::error!("roll back: {again}"))?;
+                Err(errno)
+            }
+        }
+    }
+
+    fn record(&mut self, place: &RecordPlace, completion: &CompletionWire) -> Result<(), Errno> {
+        let mut store = self.store.borrow_mut();
+        self.results()
+            .record(
+                &mut store,
+                place.client,
+                place.slot,
+                place.sequence,
+                completion,
+            )
+            .map_err(|_| Errno::Io)
+    }
+}

@@ -1,0 +1,512 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! Blocks with transactions: what an operation writes becomes visible all at once, or not at all.
+//!
+//! A block is found in the first of these that has it:
+//! 1. `operation`: written by the operation that runs now. [`Store::end_operation`] moves it to 2,
+//!    [`Store::abort_operation`] drops it.
+//! 2. `group`: written by operations that are done, not yet in the journal. [`Store::commit`] writes
+//!    it to the journal and moves it to 3. Only then may these operations be acknowledged.
+//! 3. `cache`: committed; *dirty* until it is also at home on the disk ([`Store::checkpoint`]),
+//!    then *clean*, and evicted when room is needed.
+//! 4. the disk.
+//!
+//! All copies live in the memory shared with the disk, in slots of one block. This index lives in our
+//! own memory and is lost with us; what counts is in the journal. The split in three sets with the
+//! state in the slot is made so that an index of set 3 can be kept in shared memory later.
+//!
+//! An error of the disk while a transaction is written leaves us not knowing what is on the disk: the
+//! store then refuses everything until it is opened anew.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use jbd2::{BlockDevice, Journal, JournalError};
+use recovery::fault_point;
+
+use crate::disk::{Disk, DiskError};
+use crate::raw::RawBlocks;
+
+/// Why a block could not be read, or a transaction not be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// The disk failed.
+    Disk(DiskError),
+    /// One operation changes more than the journal or the cache can hold.
+    TooLarge,
+    /// A write to the journal's own blocks, or outside of the file system.
+    Forbidden,
+    /// A transaction failed before; nothing is known until the store is opened anew.
+    Failed,
+}
+
+impl From<DiskError> for StoreError {
+    fn from(error: DiskError) -> Self {
+        Self::Disk(error)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Free,
+    Clean,
+    Dirty,
+    Staged,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    block: u64,
+    state: State,
+    /// Used since the clock's hand passed.
+    used: bool,
+}
+
+/// Counters for the log and for tests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Transactions written to the journal.
+    pub commits: u64,
+    /// Blocks in them.
+    pub journal_blocks: u64,
+    /// Checkpoints.
+    pub checkpoints: u64,
+    /// Blocks written home.
+    pub home_blocks: u64,
+    /// Blocks found in memory.
+    pub hits: u64,
+    /// Blocks read from the disk.
+    pub misses: u64,
+}
+
+/// Longest run of blocks that is read or written at once.
+const RUN_BLOCKS_MAX: usize = 64;
+/// A checkpoint is made when more than this share of the cache is dirty.
+const DIRTY_PERCENT_MAX: usize = 50;
+/// A checkpoint is made when no request waits and more than this share of the log is in use.
+const IDLE_LOG_PERCENT: u32 = 50;
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Store<D: Disk> {
+    raw: RawBlocks<D>,
+    journal: Journal,
+    block_size: usize,
+    blocks: u64,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    hand: usize,
+    operation: BTreeMap<u64, u32>,
+    group: BTreeMap<u64, u32>,
+    cache: BTreeMap<u64, u32>,
+    dirty: usize,
+    /// Commit blocks written since the last flush.
+    unflushed: bool,
+    failed: bool,
+    seconds: u64,
+    counters: Counters,
+}
+
+impl<D: Disk> Store<D> {
+    /// Takes a journal that was started, and `slot_bytes` of shared memory from its start.
+    pub fn new(raw: RawBlocks<D>, journal: Journal, blocks: u64, slot_bytes: usize) -> Self {
+        let block_size = raw.block_size();
+        let count = slot_bytes / block_size;
+        let slot = Slot {
+            block: 0,
+            state: State::Free,
+            used: false,
+        };
+        Self {
+            raw,
+            journal,
+            block_size,
+            blocks,
+            slots: alloc::vec![slot; count],
+            free: (0..count as u32).rev().collect(),
+            hand: 0,
+            operation: BTreeMap::new(),
+            group: BTreeMap::new(),
+            cache: BTreeMap::new(),
+            dirty: 0,
+            unflushed: false,
+            failed: false,
+            seconds: 0,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Bytes of a block.
+    pub fn block_size(&self) -> usize {
+        self.block_size
+    }
+
+    /// Blocks of the file system.
+    pub fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    /// Counters since the store was opened.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Whether a transaction failed.
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// Sets the time that commit blocks carry.
+    pub fn set_time(&mut self, seconds: u64) {
+        self.seconds = seconds;
+    }
+
+    /// Gives the disk back; what was not committed is lost.
+    pub fn into_disk(self) -> D {
+        self.raw.into_disk()
+    }
+
+    fn slot_at(&self, slot: u32) -> usize {
+        slot as usize * self.block_size
+    }
+
+    fn find(&self, block: u64) -> Option<u32> {
+        let found = self
+            .operation
+            .get(&block)
+            .or_else(|| self.group.get(&block));
+        found.or_else(|| self.cache.get(&block)).copied()
+    }
+
+    /// Reads a run of blocks.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails, or has no such blocks.
+    pub fn read(&mut self, block: u64, bytes: &mut [u8]) -> Result<(), StoreError> {
+        let count = bytes.len() / self.block_size;
+        self.check_range(block, count)?;
+        let mut index = 0;
+        while index < count {
+            let at = index * self.block_size;
+            if let Some(slot) = self.find(block + index as u64) {
+                let memory = self.slot_at(slot);
+                self.slots[slot as usize].used = true;
+                let to = &mut bytes[at..at + self.block_size];
+                self.raw.memory().read_bytes(memory, to);
+                self.counters.hits += 1;
+                index += 1;
+                continue;
+            }
+            let missing = (index + 1..count.min(index + RUN_BLOCKS_MAX))
+                .take_while(|next| self.find(block + *next as u64).is_none())
+                .count();
+            let run = 1 + missing;
+            self.fill(block + index as u64, run)?;
+            self.copy_missing(
+                block + index as u64,
+                &mut bytes[at..at + run * self.block_size],
+            )?;
+            index += run;
+        }
+        Ok(())
+    }
+
+    /// Brings a run of blocks that are nowhere into the cache, as far as there is room.
+    fn fill(&mut self, block: u64, run: usize) -> Result<(), StoreError> {
+        let mut slots = Vec::with_capacity(run);
+        for _ in 0..run {
+            let Ok(slot) = self.take_slot() else { break };
+            slots.push(slot);
+        }
+        self.counters.misses += slots.len() as u64;
+        let size = self.block_size;
+        let read = self
+            .raw
+            .read_each(block, slots.len(), &mut |memory, index, at| {
+                let from = memory.as_shared_ref();
+                memory.copy_from(slots[index] as usize * size, &from, at, size);
+            });
+        if let Err(error) = read {
+            self.free.extend(slots);
+            return Err(error.into());
+        }
+        for (index, slot) in slots.into_iter().enumerate() {
+            let block = block + index as u64;
+            self.slots[slot as usize] = Slot {
+                block,
+                state: State::Clean,
+                used: true,
+            };
+            self.cache.insert(block, slot);
+        }
+        Ok(())
+    }
+
+    /// Copies blocks out of the cache, or from the disk where the cache had no room.
+    fn copy_missing(&mut self, block: u64, bytes: &mut [u8]) -> Result<(), StoreError> {
+        for (index, chunk) in bytes.chunks_exact_mut(self.block_size).enumerate() {
+            let block = block + index as u64;
+            match self.find(block) {
+                Some(slot) => {
+                    let memory = self.slot_at(slot);
+                    self.raw.memory().read_bytes(memory, chunk);
+                }
+                None => BlockDevice::read(&mut self.raw, block, chunk)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a run of blocks as a part of the running operation.
+    ///
+    /// # Errors
+    ///
+    /// When the blocks are not the file system's, or there is no room for the operation.
+    pub fn write(&mut self, block: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        if self.failed {
+            return Err(StoreError::Failed);
+        }
+        self.check_range(block, bytes.len() / self.block_size)?;
+        for (index, chunk) in bytes.chunks_exact(self.block_size).enumerate() {
+            let block = block + index as u64;
+            if self.journal.map().contains(block) {
+                return Err(StoreError::Forbidden);
+            }
+            let slot = match self.operation.get(&block) {
+                Some(slot) => *slot,
+                None => {
+                    let slot = self.take_slot()?;
+                    self.slots[slot as usize] = Slot {
+                        block,
+                        state: State::Staged,
+                        used: true,
+                    };
+                    self.operation.insert(block, slot);
+                    slot
+                }
+            };
+            let memory = self.slot_at(slot);
+            self.raw.memory().write_bytes(memory, chunk);
+        }
+        Ok(())
+    }
+
+    fn check_range(&self, block: u64, count: usize) -> Result<(), StoreError> {
+        match block.checked_add(count as u64) {
+            Some(end) if end <= self.blocks => Ok(()),
+            _ => Err(StoreError::Forbidden),
+        }
+    }
+
+    /// Finds a slot for a block that is to be stored, evicting if need be.
+    fn take_slot(&mut self) -> Result<u32, StoreError> {
+        if let Some(slot) = self.free.pop() {
+            return Ok(slot);
+        }
+        // Twice around: the first round only clears the marks.
+        for _ in 0..2 * self.slots.len() {
+            let index = self.hand;
+            self.hand = (self.hand + 1) % self.slots.len();
+            let slot = &mut self.slots[index];
+            if slot.state != State::Clean {
+                continue;
+            }
+            if core::mem::take(&mut slot.used) {
+                continue;
+            }
+            slot.state = State::Free;
+            let block = slot.block;
+            self.cache.remove(&block);
+            return Ok(index as u32);
+        }
+        if self.dirty == 0 || self.failed {
+            return Err(StoreError::TooLarge);
+        }
+        // Only committed blocks go home here, so this is allowed in the middle of an operation.
+        self.checkpoint()?;
+        self.take_slot()
+    }
+
+    fn release(&mut self, slot: u32) {
+        self.slots[slot as usize].state = State::Free;
+        self.free.push(slot);
+    }
+
+    /// Whether the running operation has written anything.
+    pub fn has_staged(&self) -> bool {
+        !self.operation.is_empty()
+    }
+
+    /// Whether something waits for [`Store::commit`].
+    pub fn has_uncommitted(&self) -> bool {
+        !self.group.is_empty()
+    }
+
+    /// Blocks that wait for [`Store::commit`], in percent of the largest transaction.
+    pub fn group_percent(&self) -> usize {
+        self.group.len() * 100 / self.journal.transaction_blocks_max().max(1)
+    }
+
+    /// Drops what the running operation wrote.
+    pub fn abort_operation(&mut self) {
+        for (_, slot) in core::mem::take(&mut self.operation) {
+            self.release(slot);
+        }
+    }
+
+    /// Makes what the running operation wrote visible, to be committed with the group.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::TooLarge`]: the operation was aborted. Otherwise as [`Store::commit`], which it
+    /// calls when the group becomes too large.
+    pub fn end_operation(&mut self) -> Result<(), StoreError> {
+        let room = self.journal.transaction_blocks_max();
+        if self.operation.len() > room {
+            self.abort_operation();
+            return Err(StoreError::TooLarge);
+        }
+        if self.operation.len() + self.group.len() > room {
+            self.commit()?;
+        }
+        for (block, slot) in core::mem::take(&mut self.operation) {
+            if let Some(old) = self.group.insert(block, slot) {
+                self.release(old);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the group to the journal. When this returns, a restart of ours loses nothing of it.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails; the store is of no use afterwards.
+    pub fn commit(&mut self) -> Result<(), StoreError> {
+        if self.failed {
+            return Err(StoreError::Failed);
+        }
+        if self.group.is_empty() {
+            return Ok(());
+        }
+        if !self.journal.fits(self.group.len()) {
+            self.checkpoint()?;
+        }
+        fault_point!("fs.before_journal");
+        let homes: Vec<u64> = self.group.keys().copied().collect();
+        let slots: Vec<u32> = self.group.values().copied().collect();
+        let size = self.block_size;
+        let mut content = |raw: &mut RawBlocks<D>, index: usize, block: &mut [u8]| {
+            raw.memory().read_bytes(slots[index] as usize * size, block);
+            Ok(())
+        };
+        let written = self
+            .journal
+            .commit(&mut self.raw, &homes, &mut content, self.seconds);
+        let written = written.and_then(|()| Ok(self.raw.wait()?));
+        fault_point!("fs.after_commit_block");
+        if let Err(error) = written {
+            self.failed = true;
+            return Err(match error {
+                JournalError::Device(error) => error.into(),
+                _ => StoreError::Failed,
+            });
+        }
+        self.unflushed = true;
+        self.counters.commits += 1;
+        self.counters.journal_blocks += homes.len() as u64;
+        self.publish_group();
+        if self.dirty * 100 > self.slots.len() * DIRTY_PERCENT_MAX {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    fn publish_group(&mut self) {
+        for (block, slot) in core::mem::take(&mut self.group) {
+            self.slots[slot as usize].state = State::Dirty;
+            self.dirty += 1;
+            if let Some(old) = self.cache.insert(block, slot) {
+                if self.slots[old as usize].state == State::Dirty {
+                    self.dirty -= 1;
+                }
+                self.release(old);
+            }
+        }
+    }
+
+    /// Makes all that was committed durable.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn flush(&mut self) -> Result<(), StoreError> {
+        if self.unflushed {
+            self.raw.flush().inspect_err(|_| self.failed = true)?;
+            self.unflushed = false;
+        }
+        Ok(())
+    }
+
+    /// Writes every dirty block home and gives the log back. Uncommitted blocks are not touched.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails; the store is of no use afterwards.
+    pub fn checkpoint(&mut self) -> Result<(), StoreError> {
+        if self.failed {
+            return Err(StoreError::Failed);
+        }
+        self.write_home().inspect_err(|_| self.failed = true)
+    }
+
+    fn write_home(&mut self) -> Result<(), StoreError> {
+        fault_point!("fs.before_checkpoint");
+        // Home must never have what the log may still lose.
+        self.flush()?;
+        let is_dirty = |slot: &u32| self.slots[*slot as usize].state == State::Dirty;
+        let dirty: Vec<(u64, u32)> = (self.cache.iter())
+            .filter(|(_, slot)| is_dirty(slot))
+            .map(|(block, slot)| (*block, *slot))
+            .collect();
+        let size = self.block_size;
+        for run in dirty.chunk_by(|left, right| left.0 + 1 == right.0) {
+            self.raw
+                .write_each(run[0].0, run.len(), &mut |memory, index, at| {
+                    let from = memory.as_shared_ref();
+                    memory.copy_from(at, &from, run[index].1 as usize * size, size);
+                })?;
+            fault_point!("fs.in_checkpoint");
+        }
+        self.raw.flush()?;
+        fault_point!("fs.before_tail");
+        self.journal
+            .checkpointed(&mut self.raw)
+            .map_err(|error| match error {
+                JournalError::Device(error) => StoreError::Disk(error),
+                _ => StoreError::Failed,
+            })?;
+        fault_point!("fs.after_checkpoint");
+        for (_, slot) in &dirty {
+            self.slots[*slot as usize].state = State::Clean;
+        }
+        self.dirty = 0;
+        self.counters.checkpoints += 1;
+        self.counters.home_blocks += dirty.len() as u64;
+        Ok(())
+    }
+
+    /// Does ahead of time what would otherwise delay a later request.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::checkpoint`].
+    pub fn idle(&mut self) -> Result<(), StoreError> {
+        if !self.failed && self.journal.used_percent() >= IDLE_LOG_PERCENT {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,488 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! The mounted file system: operations on inodes, each of which happens whole or not at all.
+//!
+//! `rsext4` keeps dirty metadata in its own memory. [`Volume::finish`] makes it write everything to the
+//! store before an operation ends. When an operation fails half-way, [`Volume::roll_back`] drops what it
+//! wrote and mounts `rsext4` anew, which costs a few reads from the cache; so it never has to be right
+//! about undoing.
+
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+
+use jbd2::ReplayReport;
+use proto::fs::{Errno, Handle};
+use rsext4::{
+    Ext4, Ext4Error, Ext4ErrorKind, FileExtentState, FileExtentTarget, FileName, FilePermissions,
+    InodeInfo, InodeNumber, MountOptions, MountServices, MountedServices, MutationContext,
+    NoopObserver, RenameOptions,
+};
+
+use crate::block_io::StoreIo;
+use crate::clock::InodeClock;
+use crate::disk::Disk;
+use crate::layout::Superblock;
+use crate::mount::{self, MountError};
+use crate::results::{FILE_BYTES, FILE_NAME, Results};
+use crate::store::{Store, StoreError};
+
+/// `rsext4` on our store.
+pub type Mounted<D> = Ext4<StoreIo<D>, MountedServices<(), NoopObserver>>;
+
+/// First inode number that is not reserved.
+const FIRST_INODE: u32 = 11;
+/// The root folder.
+pub const ROOT_INODE: u32 = 2;
+
+/// See the head of this file.
+pub struct Volume<D: Disk> {
+    pub(crate) store: Rc<RefCell<Store<D>>>,
+    pub(crate) ext4: Mounted<D>,
+    superblock: Superblock,
+    clock: InodeClock,
+    results: Results,
+    /// Generations of files that were looked at; see [`crate::layout::Inode::generation`].
+    generations: BTreeMap<u32, u64>,
+}
+
+/// What `rsext4`'s errors mean to a client.
+pub fn errno(error: Ext4Error) -> Errno {
+    match error.kind() {
+        Ext4ErrorKind::NotFound => Errno::NoEntry,
+        Ext4ErrorKind::AlreadyExists => Errno::Exists,
+        Ext4ErrorKind::NotDirectory => Errno::NotDirectory,
+        Ext4ErrorKind::IsDirectory => Errno::IsDirectory,
+        Ext4ErrorKind::NotEmpty => Errno::NotEmpty,
+        Ext4ErrorKind::NoSpace | Ext4ErrorKind::QuotaExceeded => Errno::NoSpace,
+        Ext4ErrorKind::NoMemory => Errno::NoMemory,
+        Ext4ErrorKind::ReadOnly => Errno::ReadOnly,
+        Ext4ErrorKind::TooManyLinks => Errno::TooManyLinks,
+        Ext4ErrorKind::PermissionDenied => Errno::Perm,
+        Ext4ErrorKind::InvalidInput => Errno::Invalid,
+        Ext4ErrorKind::FileTooLarge | Ext4ErrorKind::Overflow => Errno::FileTooLarge,
+        Ext4ErrorKind::Unsupported
+        | Ext4ErrorKind::UnsupportedFeature
+        | Ext4ErrorKind::UnsupportedCapability => Errno::NotSupported,
+        Ext4ErrorKind::Corrupted
+        | Ext4ErrorKind::ChecksumMismatch
+        | Ext4ErrorKind::BadSuperblock
+        | Ext4ErrorKind::InvalidMagic => Errno::NeedsCleaning,
+        _ => Errno::Io,
+    }
+}
+
+fn store_errno(error: StoreError) -> Errno {
+    match error {
+        StoreError::TooLarge => Errno::FileTooLarge,
+        _ => Errno::Io,
+    }
+}
+
+fn mount_ext4<D: Disk>(
+    store: &Rc<RefCell<Store<D>>>,
+    superblock: Superblock,
+    clock: &InodeClock,
+) -> Result<Mounted<D>, Ext4Error> {
+    let device = StoreIo::new(Rc::clone(store), superblock);
+    let services = MountServices::new(clock.clone(), (), NoopObserver);
+    let options = MountOptions {
+        replay_journal: false,
+        ..MountOptions::read_write()
+    };
+    Ext4::mount(device, services, options)
+}
+
+impl<D: Disk> Volume<D> {
+    /// Mounts the file system of a disk.
+    ///
+    /// `boot`: number of this boot of the system, if an earlier life of ours has learnt it. Otherwise
+    /// this is a new boot; see [`Volume::boot`].
+    ///
+    /// # Errors
+    ///
+    /// Says why there is nothing to serve.
+    pub fn mount(
+        disk: D,
+        clock: InodeClock,
+        boot: Option<u64>,
+    ) -> Result<(Self, ReplayReport), MountError> {
+        let (store, superblock, report) = mount::open(disk)?;
+        let store = Rc::new(RefCell::new(store));
+        let refused = |error: Ext4Error| MountError::Refused(error.kind());
+        let mut ext4 = mount_ext4(&store, superblock, &clock).map_err(refused)?;
+        let results = Self::open_results(&mut ext4).map_err(refused)?;
+        let generations = BTreeMap::new();
+        let mut volume = Self {
+            store,
+            ext4,
+            superblock,
+            clock,
+            results,
+            generations,
+        };
+        volume.begin_boot(boot).map_err(|error| match error {
+            StoreError::Disk(error) => MountError::Disk(error),
+            _ => MountError::Refused(Ext4ErrorKind::Io),
+        })?;
+        Ok((volume, report))
+    }
+
+    fn begin_boot(&mut self, boot: Option<u64>) -> Result<(), StoreError> {
+        self.ext4.sync().map_err(|_| StoreError::Failed)?;
+        let mut store = self.store.borrow_mut();
+        self.results.begin(&mut store, boot)?;
+        store.end_operation()?;
+        store.commit()?;
+        store.flush()
+    }
+
+    /// Finds the file of results, or makes it.
+    fn open_results(ext4: &mut Mounted<D>) -> Result<Results, Ext4Error> {
+        let root = ext4.root_inode();
+        let name = FileName::new(FILE_NAME)?;
+        let inode = match ext4.lookup_child(root, name)? {
+            Some(found) => found.number,
+            None => {
+                let context = MutationContext::new(0, 0, 0, 0);
+                ext4.create_regular_file(context, root, name, FilePermissions::new(0o600)?)?
+                    .number
+            }
+        };
+        if let Some(blocks) = Self::results_blocks(ext4, inode)? {
+            return Ok(Results::new(inode.raw(), blocks));
+        }
+        ext4.truncate_inode(inode, 0)?;
+        let zeros = vec![0; 4096];
+        for at in (0..FILE_BYTES).step_by(zeros.len()) {
+            ext4.write_inode(inode, at as u64, &zeros)?;
+        }
+        ext4.sync()?;
+        let blocks = Self::results_blocks(ext4, inode)?;
+        let blocks = blocks.ok_or_else(|| Ext4Error::corrupted().with_operation("results"))?;
+        Ok(Results::new(inode.raw(), blocks))
+    }
+
+    /// Where the file's blocks are; `None` when it has not all of them.
+    fn results_blocks(
+        ext4: &mut Mounted<D>,
+        inode: InodeNumber,
+    ) -> Result<Option<Vec<u64>>, Ext4Error> {
+        if ext4.inode(inode)?.size != FILE_BYTES as u64 {
+            return Ok(None);
+        }
+        let block_size = ext4.statfs().block_size;
+        let target = FileExtentTarget::Data;
+        let map = ext4.inode_extents(inode, 0, FILE_BYTES as u64, target, FILE_BYTES)?;
+        let mut blocks = Vec::new();
+        for extent in map.extents {
+            let next = blocks.len() as u64 * block_size;
+            if extent.logical_start != next || extent.state != FileExtentState::Initialized {
+                return Ok(None);
+            }
+            let first = extent.physical_start / block_size;
+            blocks.extend(first..first + extent.length.div_ceil(block_size));
+        }
+        let enough = blocks.len() as u64 * block_size >= FILE_BYTES as u64;
+        Ok(enough.then_some(blocks))
+    }
+
+    /// Number of this boot of the system, to be handed to the next life.
+    pub fn boot(&self) -> u64 {
+        self.results.boot()
+    }
+
+    /// The clock that gives inodes their times.
+    pub fn clock(&self) -> &InodeClock {
+        &self.clock
+    }
+
+    /// The results of finished operations.
+    pub fn results(&self) -> &Results {
+        &self.results
+    }
+
+    /// Gives the disk back; what was not committed is lost. Tests use it to look at the disk.
+    ///
+    /// # Panics
+    ///
+    /// Never: nobody else has the store.
+    pub fn into_disk(self) -> D {
+        drop(self.ext4);
+        let store = Rc::into_inner(self.store).expect("the store has no other owner");
+        store.into_inner().into_disk()
+    }
+
+    /// Makes `rsext4` write everything that it holds back to the running operation.
+    ///
+    /// # Errors
+    ///
+    /// When that fails; the caller rolls back.
+    pub fn finish(&mut self) -> Result<(), Errno> {
+        self.ext4.sync().map_err(errno)
+    }
+
+    /// Moves the running operation into the group.
+    ///
+    /// # Errors
+    ///
+    /// When the operation is too large (it is gone then), or the disk fails.
+    pub fn end_operation(&mut self) -> Result<(), Errno> {
+        self.store.borrow_mut().end_operation().map_err(store_errno)
+    }
+
+    /// Drops everything that the running operation did.
+    ///
+    /// # Errors
+    ///
+    /// When `rsext4` cannot mount again what it had mounted.
+    pub fn roll_back(&mut self) -> Result<(), Errno> {
+        self.store.borrow_mut().abort_operation();
+        self.generations.clear();
+        self.ext4 = mount_ext4(&self.store, self.superblock, &self.clock).map_err(errno)?;
+        self.finish()?;
+        self.end_operation()
+    }
+
+    /// Commits what is in the group; with `durable`, so that it also survives a power cut.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn commit(&mut self, durable: bool) -> Result<(), Errno> {
+        let mut store = self.store.borrow_mut();
+        store.set_time(self.clock.seconds());
+        store.commit().map_err(store_errno)?;
+        if durable {
+            store.flush().map_err(store_errno)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// How full the group is, in percent of the largest transaction.
+    pub fn group_percent(&self) -> usize {
+        self.store.borrow().group_percent()
+    }
+
+    /// Whether the disk has failed us; only a restart helps.
+    pub fn has_failed(&self) -> bool {
+        self.store.borrow().has_failed()
+    }
+
+    /// Writes committed blocks home when the log is getting full.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn idle(&mut self) -> Result<(), Errno> {
+        self.store.borrow_mut().idle().map_err(store_errno)
+    }
+
+    /// Makes the handle of a file. Its inode must have been written to the store.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn handle(&mut self, inode: u32) -> Result<Handle, Errno> {
+        let generation = match self.generations.get(&inode) {
+            Some(generation) => *generation,
+            None => {
+                let mut store = self.store.borrow_mut();
+                let found = self
+                    .superblock
+                    .inode(inode, &mut |block, to| store.read(block, to));
+                let found = found.map_err(store_errno)?.ok_or(Errno::Stale)?;
+                self.generations.insert(inode, found.generation());
+                found.generation()
+            }
+        };
+        Ok(Handle {
+            inode: inode.into(),
+            generation: generation.into(),
+            ..Handle::default()
+        })
+    }
+
+    /// Finds the file of a handle.
+    ///
+    /// # Errors
+    ///
+    /// [`Errno::BadHandle`] for what was never a handle, [`Errno::Stale`] when the file is gone.
+    pub fn open_file(&mut self, handle: &Handle) -> Result<InodeInfo, Errno> {
+        let inode = handle.inode.get();
+        let reserved = inode != ROOT_INODE && inode < FIRST_INODE;
+        if reserved
+            || inode == self.results.inode
+            || handle.reserved.get() != 0
+            || handle.seal.get() != 0
+        {
+            return Err(Errno::BadHandle);
+        }
+        let number = InodeNumber::new(inode).map_err(|_| Errno::BadHandle)?;
+        let info = self
+            .ext4
+            .inode(number)
+            .map_err(|error| match error.kind() {
+                Ext4ErrorKind::NotFound | Ext4ErrorKind::InvalidInput => Errno::Stale,
+                _ => errno(error),
+            })?;
+        if info.links == 0 || self.handle(inode)?.generation != handle.generation {
+            return Err(Errno::Stale);
+        }
+        Ok(info)
+    }
+
+    /// Forgets what was known about an inode that is about to be given to another file.
+    fn forget(&mut self, inode: InodeNumber) {
+        self.generations.remove(&inode.raw());
+    }
+
+    /// Makes an empty file.
+    ///
+    /// # Errors
+    ///
+    /// As POSIX; the caller rolls back.
+    pub fn create(&mut self, parent: u32, name: &[u8], mode: u32) -> Result<InodeInfo, Errno> {
+        let (parent, name) = (number(parent)?, file_name(name)?);
+        let permissions = permissions(mode)?;
+        let info = self
+            .ext4
+            .create_regular_file(context(), parent, name, permissions);
+        let info = info.map_err(errno)?;
+        self.forget(info.number);
+        Ok(info)
+    }
+
+    /// Makes an empty folder.
+    ///
+    /// # Errors
+    ///
+    /// As POSIX; the caller rolls back.
+    pub fn mkdir(&mut self, parent: u32, name: &[u8], mode: u32) -> Result<InodeInfo, Errno> {
+        let (parent, name) = (number(parent)?, file_name(name)?);
+        let permissions = permissions(mode)?;
+        let info = self
+            .ext4
+            .create_directory(context(), parent, name, permissions);
+        let info = info.map_err(errno)?;
+        self.forget(info.number);
+        Ok(info)
+    }
+
+    /// Removes a name and, when it was the last one, the file.
+    ///
+    /// # Errors
+    ///
+    /// As POSIX; the caller rolls back.
+    pub fn unlink(&mut self, parent: u32, name: &[u8]) -> Result<(), Errno> {
+        let outcome = self
+            .ext4
+            .unlink(number(parent)?, file_name(name)?)
+            .map_err(errno)?;
+        self.reap(outcome.inode, outcome.remaining_links)
+    }
+
+    /// Removes an empty folder.
+    ///
+    /// # Errors
+    ///
+    /// As POSIX; the caller rolls back.
+    pub fn rmdir(&mut self, parent: u32, name: &[u8]) -> Result<(), Errno> {
+        let (parent, name) = (number(parent)?, file_name(name)?);
+        let outcome = self
+            .ext4
+            .remove_empty_directory(parent, name)
+            .map_err(errno)?;
+        self.reap(outcome.inode, outcome.remaining_links)
+    }
+
+    /// Frees a file without names. Clients that have it open get [`Errno::Stale`] from now on.
+    fn reap(&mut self, inode: InodeNumber, links: u16) -> Result<(), Errno> {
+        if links != 0 {
+            return Ok(());
+        }
+        self.forget(inode);
+        self.ext4.reap_unlinked_inode(inode).map_err(errno)
+    }
+
+    /// Gives a file another name.
+    ///
+    /// # Errors
+    ///
+    /// As POSIX; the caller rolls back.
+    pub fn rename(&mut self, old: (u32, &[u8]), new: (u32, &[u8])) -> Result<(), Errno> {
+        let (old_parent, old_name) = (number(old.0)?, file_name(old.1)?);
+        let (new_parent, new_name) = (number(new.0)?, file_name(new.1)?);
+        let options = RenameOptions::REPLACE;
+        let outcome = self
+            .ext4
+            .rename(old_parent, old_name, new_parent, new_name, options);
+        match outcome.map_err(errno)?.replaced {
+            Some(replaced) => self.reap(replaced.inode, replaced.remaining_links),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads from a file; returns how many bytes there were.
+    ///
+    /// # Errors
+    ///
+    /// When the disk or the file system fails.
+    pub fn read(&mut self, inode: u32, offset: u64, bytes: &mut [u8]) -> Result<usize, Errno> {
+        self.ext4
+            .read_inode(number(inode)?, offset, bytes)
+            .map_err(errno)
+    }
+
+    /// Writes to a file.
+    ///
+    /// # Errors
+    ///
+    /// As POSIX; the caller rolls back.
+    pub fn write(&mut self, inode: u32, offset: u64, bytes: &[u8]) -> Result<(), Errno> {
+        self.ext4
+            .write_inode(number(inode)?, offset, bytes)
+            .map_err(errno)
+    }
+
+    /// Sets the size of a file.
+    ///
+    /// # Errors
+    ///
+    /// As POSIX; the caller rolls back.
+    pub fn truncate(&mut self, inode: u32, size: u64) -> Result<(), Errno> {
+        self.ext4
+            .truncate_inode(number(inode)?, size)
+            .map_err(errno)
+    }
+
+    /// Most bytes of a file: blocks of a file have 32-bit numbers, the last one is not usable.
+    pub fn file_bytes_max(&self) -> u64 {
+        (u64::from(u32::MAX) - 1) * self.superblock.block_size as u64
+    }
+}
+
+pub(crate) fn number(inode: u32) -> Result<InodeNumber, Errno> {
+    InodeNumber::new(inode).map_err(errno)
+}
+
+pub(crate) fn file_name(name: &[u8]) -> Result<FileName<'_>, Errno> {
+    if name.len() > proto::fs::NAME_BYTES_MAX {
+        return Err(Errno::NameTooLong);
+    }
+    FileName::new(name).map_err(errno)
+}
+
+fn permissions(mode: u32) -> Result<FilePermissions, Errno> {
+    let bits = u16::try_from(mode).map_err(|_| Errno::Invalid)?;
+    FilePermissions::new(bits).map_err(errno)
+}
+
+/// All files belong to root: clients have no users, they have folders.
+fn context() -> MutationContext {
+    MutationContext::new(0, 0, 0, 0)
+}
