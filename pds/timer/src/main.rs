@@ -1,0 +1,145 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! The time service on the Arm generic timer and the PL031 real-time clock.
+
+#![no_std]
+#![no_main]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+
+use alloc::{format, vec, vec::Vec};
+
+use log_ring::Surroundings;
+use mmio::fields::ReadPure;
+use sel4_microkit::{Channel, ChannelSet, Handler, Infallible, protection_domain, var};
+use sel4_shared_memory::{SharedMut, SharedRef};
+use timer_service::{Alarm, Pages, Service, World};
+use topology::{Region, Topology};
+
+/// Interrupt of the physical timer, INTID 30.
+const IRQ: Channel = Channel::new(0);
+const CONSOLE: Channel = Channel::new(1);
+
+/// The region `timer_clock`.
+const CLOCK_BYTES: usize = 0x1000;
+
+/// PL031: the data register counts seconds since 1970 UTC (DDI 0224, section 3.3.1).
+#[repr(C)]
+struct Pl031 {
+    rtcdr: ReadPure<u32>,
+}
+
+struct Machine {
+    clients: Vec<Channel>,
+}
+
+impl Alarm for Machine {
+    fn set(&mut self, ticks: u64) {
+        arm_generic_timer::set_compare(ticks);
+    }
+
+    fn stop(&mut self) {
+        arm_generic_timer::mask();
+    }
+}
+
+impl World for Machine {
+    fn ticks(&self) -> u64 {
+        arm_generic_timer::counter()
+    }
+
+    fn notify(&mut self, client: usize) {
+        self.clients[client].notify();
+    }
+}
+
+#[protection_domain(stack_size = 0x8000, heap_size = 0xb0000)]
+fn init() -> impl Handler {
+    let log = SharedMut::from_mapped(*var!(log_vaddr: usize = 0), *var!(log_size: usize = 0));
+    let around = Surroundings {
+        ticks: recovery::ticks,
+        notify: || CONSOLE.notify(),
+    };
+    log_ring::init(log.expect("the log is mapped"), recovery::epoch(), around)
+        .expect("the log has room");
+
+    let (vaddr, size) = (
+        *var!(topology_vaddr: usize = 0),
+        *var!(topology_size: usize = 0),
+    );
+    let table = SharedRef::from_mapped(vaddr, size).expect("timer_topology is mapped");
+    let mut bytes = vec![0; size];
+    table.read_bytes(0, &mut bytes);
+    let topology = Topology::parse(&bytes).expect("timer_topology is a table");
+
+    let mut machine = Machine {
+        clients: Vec::new(),
+    };
+    let mut pages = Vec::new();
+    for (client, timers) in topology.clients("timer", "timers") {
+        let channel = topology.channel_to(client).expect("a client has a channel");
+        machine.clients.push(Channel::new(channel.id.into()));
+        pages.push((client, client_pages(&topology, client, &timers)));
+    }
+    let channels = machine.clients.clone();
+
+    let clock = SharedMut::from_mapped(*var!(timer_clock_vaddr: usize = 0), CLOCK_BYTES);
+    let service = Service::attach(
+        machine,
+        clock.expect("timer_clock is mapped"),
+        pages,
+        arm_generic_timer::frequency_hz(),
+        recovery::epoch(),
+        wall_clock_ns,
+    );
+    let service = service.expect("the pages are of the right size");
+    recovery::ready();
+    Timer { service, channels }
+}
+
+fn client_pages(topology: &Topology<'_>, client: &str, timers: &Region<'_>) -> Pages {
+    let firings = topology.region(&format!("timer_to_{client}_firings"));
+    let firings = firings.expect("a client with timers has firings");
+    let control = topology.region(&format!("{client}_to_timer_control"));
+    let shared_ref = |region: &Region<'_>| {
+        SharedRef::from_mapped(region.vaddr as usize, region.size as usize).expect("mapped")
+    };
+    Pages {
+        timers: shared_ref(timers),
+        firings: SharedMut::from_mapped(firings.vaddr as usize, firings.size as usize)
+            .expect("mapped"),
+        control: control.as_ref().map(shared_ref),
+    }
+}
+
+/// The real-time clock, to the second.
+fn wall_clock_ns() -> u64 {
+    let registers = mmio::from_mapped::<Pl031>(*var!(rtc_vaddr: usize = 0)).expect("rtc is mapped");
+    let seconds = mmio::field_shared!(registers, rtcdr).read();
+    u64::from(seconds) * proto::timer::clock::NS_PER_SECOND
+}
+
+struct Timer {
+    service: Service<Machine>,
+    /// Of each client.
+    channels: Vec<Channel>,
+}
+
+impl Handler for Timer {
+    type Error = Infallible;
+
+    fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
+        if channels.contains(IRQ) {
+            // The line is a level: lowered before the acknowledgement, or it comes again at once.
+            self.service.quieten();
+            recovery::fault_point!("timer.before_ack");
+            IRQ.irq_ack().expect("this is our interrupt");
+            recovery::fault_point!("timer.after_ack");
+        }
+        self.service
+            .run(|client| channels.contains(self.channels[client]));
+        Ok(())
+    }
+}
