@@ -1,0 +1,69 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! What the service needs of a disk.
+
+use proto::blk::{Operation, Segment};
+
+/// Most commands that a device is given at a time: one per bit of a word.
+pub const TAGS: usize = 64;
+
+/// What a disk is and can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// Size in sectors of 512 bytes.
+    pub capacity_sectors: u64,
+    /// The disk refuses writes.
+    pub read_only: bool,
+    /// The disk has a cache that a flush writes back.
+    pub flushes: bool,
+    /// Most sectors of one discard; 0 if there is none.
+    pub discard_sectors_max: u32,
+    /// Most sectors of one write of zeroes; 0 if there is none.
+    pub zero_sectors_max: u32,
+    /// Commands that it takes at a time: tags are below it.
+    pub depth: usize,
+}
+
+/// One command. It has been checked: sectors and segments are within bounds.
+#[derive(Clone, Copy, Debug)]
+pub struct Command<'a> {
+    /// What to do. Never [`Operation::Describe`].
+    pub operation: Operation,
+    /// First sector.
+    pub sector: u64,
+    /// Number of sectors.
+    pub sector_count: u32,
+    /// Pieces of memory, by offset from `data_paddr`.
+    pub segments: &'a [Segment],
+    /// Physical address of the data region of the command's client.
+    pub data_paddr: u64,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Carried out.
+    Done,
+    /// Failed on the medium.
+    Failed,
+    /// Not a command of this device.
+    NotSupported,
+}
+
+/// A disk.
+pub trait Device {
+    /// Says what it is.
+    fn info(&self) -> Info;
+
+    /// Prepares a command. It may start at once or with the next [`Self::kick`].
+    ///
+    /// `tag` is below [`Info::depth`] and belongs to no other command in progress.
+    fn submit(&mut self, tag: usize, command: &Command<'_>);
+
+    /// Starts what was submitted.
+    fn kick(&mut self);
+
+    /// Takes the tag of a command that has ended. `None` arms the interrupt for the next one.
+    fn next_done(&mut self) -> Option<(usize, Outcome)>;
+}

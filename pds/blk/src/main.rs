@@ -1,0 +1,149 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! The block driver: owns a virtio disk on virtio-mmio.
+
+#![no_std]
+#![no_main]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+
+use alloc::{format, vec::Vec};
+
+use blk_service::{ClientMemory, Service, VirtioDisk};
+use mmio::UniqueMmioPointer;
+use sel4_microkit::{
+    Channel, ChannelSet, DeferredAction, Handler, Infallible, protection_domain, var,
+};
+use topology::Topology;
+use virtio_drivers::transport::mmio::{MmioTransport, VirtIOHeader};
+
+const DEVICE: Channel = Channel::new(0);
+
+/// The device's configuration space follows its registers (virtio 1.2, section 4.2.2).
+const CONFIG_OFFSET: usize = 0x100;
+/// QEMU virt gives each virtio-mmio device 0x200 bytes.
+const CONFIG_BYTES: usize = 0x100;
+
+type Disk = VirtioDisk<MmioTransport<'static>>;
+
+#[protection_domain(stack_size = 0x8000, heap_size = 0x10000)]
+fn init() -> impl Handler {
+    pd_setup::log();
+    let topology = pd_setup::topology();
+    let disk = find_disk(&topology);
+    let clients: Vec<_> = topology.clients(topology.name(), "requests").collect();
+    let channels = clients
+        .iter()
+        .map(|(client, _)| channel_to(&topology, client))
+        .collect();
+    let memories = clients
+        .iter()
+        .map(|(client, _)| client_memory(&topology, client));
+    let service = Service::attach(disk, memories, recovery::epoch());
+    let service = service.unwrap_or_else(|error| panic!("system.xml: {error}"));
+    let mut handler = Blk {
+        service,
+        channels,
+        interrupted: false,
+    };
+    // Unfinished requests first, then word to everybody: a client may have notified a dead life.
+    handler.serve();
+    for client in &handler.channels {
+        client.notify();
+    }
+    recovery::ready();
+    handler
+}
+
+struct Blk {
+    service: Service<Disk>,
+    /// Channel of each client, in the order in which the service knows them.
+    channels: Vec<Channel>,
+    /// The interrupt is to be acknowledged at the kernel.
+    interrupted: bool,
+}
+
+impl Blk {
+    fn serve(&mut self) {
+        let mut clients = self.service.run();
+        while clients != 0 {
+            recovery::fault_point!("blk.before_notify");
+            self.channels[clients.trailing_zeros() as usize].notify();
+            clients &= clients - 1;
+        }
+    }
+}
+
+impl Handler for Blk {
+    type Error = Infallible;
+
+    fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
+        if channels.contains(DEVICE) {
+            recovery::fault_point!("blk.irq");
+            if let Some(disk) = self.service.device_mut() {
+                disk.acknowledge_interrupt();
+            }
+            recovery::fault_point!("blk.after_irq_ack");
+            self.interrupted = true;
+        }
+        self.serve();
+        Ok(())
+    }
+
+    /// Acknowledges the interrupt together with the next receive: one system call for both.
+    fn take_deferred_action(&mut self) -> Option<DeferredAction> {
+        core::mem::take(&mut self.interrupted).then(|| DeferredAction::new_irq_ack(DEVICE))
+    }
+}
+
+/// Starts the disk, or says why there is none. Requests then fail, which beats a crash loop.
+fn find_disk(topology: &Topology<'_>) -> Option<Disk> {
+    let vaddr = *var!(virtio_mmio_vaddr: usize = 0);
+    let registers = mmio::from_mapped::<VirtIOHeader>(vaddr).expect("virtio_mmio_vaddr is set");
+    let config = mmio::from_mapped::<[u8; CONFIG_BYTES]>(vaddr + CONFIG_OFFSET);
+    let config: UniqueMmioPointer<'static, [u8]> = config.expect("as above").into();
+    let transport = match MmioTransport::new_from_unique(registers, config) {
+        Ok(transport) => transport,
+        Err(error) => {
+            log::error!("no disk: {error}; all requests will fail");
+            return None;
+        }
+    };
+    let dma = topology.region("blk_dma").expect("system.xml maps blk_dma");
+    assert!(dma.paddr != 0, "system.xml: blk_dma needs a phys_addr");
+    match VirtioDisk::start(transport, pd_setup::writes(&dma), dma.paddr) {
+        Ok(disk) => Some(disk),
+        Err(error) => {
+            log::error!("no disk: {error}; all requests will fail");
+            None
+        }
+    }
+}
+
+fn channel_to(topology: &Topology<'_>, client: &str) -> Channel {
+    let channel = topology.channel_to(client);
+    let channel = channel.unwrap_or_else(|| panic!("system.xml: no channel to {client}"));
+    Channel::new(usize::from(channel.id))
+}
+
+fn client_memory(topology: &Topology<'_>, client: &str) -> ClientMemory {
+    let me = topology.name();
+    let region = |name: &str| {
+        let region = topology.region(name);
+        region.unwrap_or_else(|| panic!("system.xml: {me} does not map {name}"))
+    };
+    let data = region(&format!("{client}_to_{me}_data"));
+    assert!(
+        data.paddr != 0,
+        "system.xml: {} needs a phys_addr",
+        data.name
+    );
+    ClientMemory {
+        requests: pd_setup::reads(&region(&format!("{client}_to_{me}_requests"))),
+        completions: pd_setup::writes(&region(&format!("{me}_to_{client}_completions"))),
+        data_paddr: data.paddr,
+        data_bytes: data.size,
+    }
+}

@@ -1,0 +1,325 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! A virtio block device (virtio 1.2, section 5.2) as a [`Device`].
+//!
+//! Registers and negotiation are `virtio-drivers`'; the queue is ours, for the reasons in
+//! `docs/decisions/block-queue.md`.
+//!
+//! Memory in `blk_dma`: the queue, then one cell of 64 bytes per tag: request header (16 bytes),
+//! status byte (at 16), range for discard and write zeroes (at 32).
+
+use core::fmt;
+
+use bitflags::bitflags;
+use proto::blk::Operation;
+use sel4_shared_memory::SharedMut;
+use virtio_drivers::transport::{DeviceStatus, DeviceType, InterruptStatus, Transport};
+
+use crate::device::{Command, Device, Info, Outcome, TAGS};
+use crate::virtqueue::{NEXT, QueueLayout, Used, VirtQueue, WRITE};
+
+const QUEUE: u16 = 0;
+/// Descriptors of a chain: header, up to four pieces of memory, status.
+const CHAIN: u16 = 6;
+const STATUS_IN_CHAIN: u16 = CHAIN - 1;
+/// Enough for [`TAGS`] chains.
+const QUEUE_SIZE_MAX: u16 = 512;
+
+const CELL_BYTES: usize = 64;
+const STATUS_IN_CELL: usize = 16;
+const RANGE_IN_CELL: usize = 32;
+const HEADER_BYTES: u32 = 16;
+const RANGE_BYTES: u32 = 16;
+/// What the status byte is until the device writes it.
+const STATUS_UNWRITTEN: u32 = 0xff;
+
+/// Reads of the status register until a device must have been reset. QEMU needs one.
+const RESET_READS_MAX: usize = 100_000;
+
+/// Offsets in the configuration space (section 5.2.4).
+mod config {
+    pub(super) const CAPACITY_LOW: usize = 0;
+    pub(super) const CAPACITY_HIGH: usize = 4;
+    pub(super) const DISCARD_SECTORS_MAX: usize = 36;
+    pub(super) const ZERO_SECTORS_MAX: usize = 48;
+}
+
+bitflags! {
+    /// Feature bits that we know (sections 5.2.3 and 6).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Feature: u64 {
+        const READ_ONLY = 1 << 5;
+        const FLUSH = 1 << 9;
+        const DISCARD = 1 << 13;
+        const WRITE_ZEROES = 1 << 14;
+        const EVENT_INDEX = 1 << 29;
+        const VERSION_1 = 1 << 32;
+    }
+}
+
+/// Why there is no disk to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoDisk {
+    /// The virtio slot holds another kind of device.
+    OtherDevice(DeviceType),
+    /// The device does not come out of its reset.
+    StuckInReset,
+    /// The device does not accept the features that it offered.
+    FeaturesRefused,
+    /// Its queue is too short for a single request.
+    QueueTooShort(u32),
+    /// Its configuration space ends early.
+    NoCapacity,
+}
+
+impl fmt::Display for NoDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherDevice(kind) => write!(f, "the virtio device is no disk but {kind:?}"),
+            Self::StuckInReset => f.write_str("the disk does not come out of its reset"),
+            Self::FeaturesRefused => f.write_str("the disk refuses the features that it offers"),
+            Self::QueueTooShort(size) => write!(f, "the disk's queue has only {size} descriptors"),
+            Self::NoCapacity => f.write_str("the disk does not state its capacity"),
+        }
+    }
+}
+
+/// A virtio disk in operation.
+pub struct VirtioDisk<T: Transport> {
+    transport: T,
+    queue: VirtQueue,
+    cells: SharedMut,
+    cells_paddr: u64,
+    info: Info,
+}
+
+impl<T: Transport> VirtioDisk<T> {
+    /// Resets the device, whatever an earlier life was doing with it, and sets it up.
+    ///
+    /// `dma` is memory for the queue and headers, at physical address `dma_paddr`.
+    ///
+    /// # Errors
+    ///
+    /// [`NoDisk`] when there is nothing to work with.
+    ///
+    /// # Panics
+    ///
+    /// When `dma` is too small, which is a mistake in `system.xml`.
+    pub fn start(mut transport: T, dma: SharedMut, dma_paddr: u64) -> Result<Self, NoDisk> {
+        if transport.device_type() != DeviceType::Block {
+            return Err(NoDisk::OtherDevice(transport.device_type()));
+        }
+        reset(&mut transport)?;
+        recovery::fault_point!("blk.after_device_reset");
+        let features: Feature = transport.begin_init(Feature::all());
+        let modern = features.contains(Feature::VERSION_1);
+        if modern && !transport.get_status().contains(DeviceStatus::FEATURES_OK) {
+            return Err(NoDisk::FeaturesRefused);
+        }
+        let layout = queue_layout(&mut transport)?;
+        let info = read_info(&transport, features, layout).ok_or(NoDisk::NoCapacity)?;
+        assert!(
+            dma.len() >= layout.bytes() + TAGS * CELL_BYTES,
+            "blk_dma is too small"
+        );
+        let (queue_memory, cells) = dma.split_at(layout.bytes());
+        let mut disk = Self {
+            transport,
+            queue: VirtQueue::new(
+                queue_memory,
+                layout,
+                features.contains(Feature::EVENT_INDEX),
+            ),
+            cells,
+            cells_paddr: dma_paddr + layout.bytes() as u64,
+            info,
+        };
+        disk.describe_fixed_parts();
+        let available = dma_paddr + layout.available() as u64;
+        let used = dma_paddr + layout.used() as u64;
+        disk.transport
+            .queue_set(QUEUE, layout.size.into(), dma_paddr, available, used);
+        recovery::fault_point!("blk.before_driver_ok");
+        disk.transport.finish_init();
+        Ok(disk)
+    }
+
+    /// Writes the descriptors that are the same in every command of a tag.
+    fn describe_fixed_parts(&mut self) {
+        for tag in 0..self.info.depth {
+            let status = self.cell_paddr(tag) + STATUS_IN_CELL as u64;
+            self.queue
+                .describe(head(tag) + STATUS_IN_CHAIN, status, 1, WRITE, 0);
+        }
+    }
+
+    fn cell_paddr(&self, tag: usize) -> u64 {
+        self.cells_paddr + (tag * CELL_BYTES) as u64
+    }
+
+    /// Acknowledges the interrupt at the device. Call it before taking what is done, so that
+    /// whatever comes later raises it again.
+    ///
+    /// # Panics
+    ///
+    /// When the device says that it needs a reset: starting anew is how it gets one.
+    pub fn acknowledge_interrupt(&mut self) {
+        let reasons = self.transport.ack_interrupt();
+        if reasons.contains(InterruptStatus::DEVICE_CONFIGURATION_INTERRUPT) {
+            let status = self.transport.get_status();
+            assert!(
+                !status.contains(DeviceStatus::DEVICE_NEEDS_RESET),
+                "the disk needs a reset"
+            );
+            // Most likely the disk was resized.
+            if let Some(sectors) = read_capacity(&self.transport) {
+                self.info.capacity_sectors = sectors;
+            }
+        }
+    }
+
+    /// Writes the chain of a command between its header and its status.
+    #[inline]
+    fn describe_memory(&mut self, tag: usize, command: &Command<'_>) {
+        let head = head(tag);
+        let last = head + STATUS_IN_CHAIN;
+        let flags = match command.operation {
+            Operation::Read | Operation::Identify => NEXT | WRITE,
+            _ => NEXT,
+        };
+        let mut count = 0;
+        for segment in command.segments {
+            count += 1;
+            let more = usize::from(count) < command.segments.len();
+            let next = if more { head + count + 1 } else { last };
+            let paddr = command.data_paddr + u64::from(segment.offset);
+            self.queue
+                .describe(head + count, paddr, segment.bytes, flags, next);
+        }
+        if matches!(
+            command.operation,
+            Operation::Discard | Operation::WriteZeroes
+        ) {
+            count = 1;
+            let at = tag * CELL_BYTES + RANGE_IN_CELL;
+            self.cells.store_u64(at, command.sector.to_le());
+            self.cells
+                .store_u64(at + 8, u64::from(command.sector_count).to_le());
+            let paddr = self.cells_paddr + at as u64;
+            self.queue
+                .describe(head + 1, paddr, RANGE_BYTES, NEXT, last);
+        }
+        let first = if count == 0 { last } else { head + 1 };
+        self.queue
+            .describe(head, self.cell_paddr(tag), HEADER_BYTES, NEXT, first);
+    }
+}
+
+impl<T: Transport> Device for VirtioDisk<T> {
+    #[inline]
+    fn info(&self) -> Info {
+        self.info
+    }
+
+    #[inline]
+    fn submit(&mut self, tag: usize, command: &Command<'_>) {
+        let (number, sector) = match command.operation {
+            Operation::Read => (0_u64, command.sector),
+            Operation::Write => (1, command.sector),
+            Operation::Flush => (4, 0),
+            Operation::Identify => (8, 0),
+            Operation::Discard => (11, 0),
+            Operation::WriteZeroes => (13, 0),
+            Operation::Describe => unreachable!("answered by the service"),
+        };
+        let cell = tag * CELL_BYTES;
+        // Type and a reserved field, both of 32 bits.
+        self.cells.store_u64(cell, number.to_le());
+        self.cells.store_u64(cell + 8, sector.to_le());
+        self.cells
+            .store_u32(cell + STATUS_IN_CELL, STATUS_UNWRITTEN);
+        self.describe_memory(tag, command);
+        self.queue.offer(head(tag));
+    }
+
+    #[inline]
+    fn kick(&mut self) {
+        if self.queue.publish() {
+            recovery::fault_point!("blk.before_kick");
+            self.transport.notify(QUEUE);
+        }
+    }
+
+    #[inline]
+    fn next_done(&mut self) -> Option<(usize, Outcome)> {
+        let head = match self.queue.next_used() {
+            Used::Nothing => return None,
+            Used::Head(head) if head.is_multiple_of(CHAIN) => head,
+            // A device that is beside itself. It is reset when we start anew.
+            impossible => panic!("the disk reports {impossible:?} as done"),
+        };
+        let tag = usize::from(head / CHAIN);
+        assert!(tag < self.info.depth, "the disk reports tag {tag} as done");
+        let status = self.cells.load_u32(tag * CELL_BYTES + STATUS_IN_CELL) as u8;
+        let outcome = match status {
+            0 => Outcome::Done,
+            2 => Outcome::NotSupported,
+            _ => Outcome::Failed,
+        };
+        Some((tag, outcome))
+    }
+}
+
+fn head(tag: usize) -> u16 {
+    tag as u16 * CHAIN
+}
+
+/// Stops the device. Afterwards it touches no memory of ours.
+fn reset<T: Transport>(transport: &mut T) -> Result<(), NoDisk> {
+    transport.set_status(DeviceStatus::empty());
+    for _ in 0..RESET_READS_MAX {
+        if transport.get_status() == DeviceStatus::empty() {
+            return Ok(());
+        }
+    }
+    Err(NoDisk::StuckInReset)
+}
+
+fn queue_layout<T: Transport>(transport: &mut T) -> Result<QueueLayout, NoDisk> {
+    let offered = transport.max_queue_size(QUEUE);
+    let size = offered.min(u32::from(QUEUE_SIZE_MAX)) as u16;
+    if size < CHAIN {
+        return Err(NoDisk::QueueTooShort(offered));
+    }
+    Ok(QueueLayout {
+        size: 1 << size.ilog2(),
+    })
+}
+
+fn read_capacity<T: Transport>(transport: &T) -> Option<u64> {
+    let read = |at| transport.read_config_space::<u32>(at);
+    let sectors = transport.read_consistent(|| {
+        let low = u64::from(read(config::CAPACITY_LOW)?);
+        Ok(u64::from(read(config::CAPACITY_HIGH)?) << 32 | low)
+    });
+    sectors.ok()
+}
+
+fn read_info<T: Transport>(transport: &T, features: Feature, layout: QueueLayout) -> Option<Info> {
+    let limit = |feature, at| {
+        let value = transport.read_config_space::<u32>(at);
+        value
+            .ok()
+            .filter(|_| features.contains(feature))
+            .unwrap_or(0)
+    };
+    Some(Info {
+        capacity_sectors: read_capacity(transport)?,
+        read_only: features.contains(Feature::READ_ONLY),
+        flushes: features.contains(Feature::FLUSH),
+        discard_sectors_max: limit(Feature::DISCARD, config::DISCARD_SECTORS_MAX),
+        zero_sectors_max: limit(Feature::WRITE_ZEROES, config::ZERO_SECTORS_MAX),
+        depth: TAGS.min(usize::from(layout.size / CHAIN)),
+    })
+}

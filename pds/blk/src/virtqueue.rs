@@ -1,0 +1,184 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! A split virtqueue (virtio 1.2, section 2.7) whose chains never move.
+//!
+//! Tag *t* owns the descriptors from `t * CHAIN` on, for ever. So there is no free list, nothing is
+//! allocated, and what the device reports as used names its tag by arithmetic.
+//!
+//! The memory is a [`SharedMut`]: it is only copied into and out of, never referenced. What the
+//! device can write is believed as far as it is checked here: an index that no chain has is
+//! [`Used::Impossible`].
+//!
+//! The layout suits modern and legacy devices alike (the used ring begins on a page of its own):
+//! descriptors at 0, available ring behind them, used ring on the next page.
+
+use core::sync::atomic::{Ordering, fence};
+
+use sel4_shared_memory::SharedMut;
+
+const PAGE: usize = 0x1000;
+const DESCRIPTOR_BYTES: usize = 16;
+
+/// Descriptor flag: the chain goes on.
+pub(crate) const NEXT: u16 = 1;
+/// Descriptor flag: the device writes.
+pub(crate) const WRITE: u16 = 2;
+
+/// Flag of the used ring: the device needs no notification.
+const NO_NOTIFY: u16 = 1;
+
+/// What the used ring says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Used {
+    Nothing,
+    Head(u16),
+    /// An index that is no descriptor.
+    Impossible(u32),
+}
+
+/// Where the parts of a queue lie in its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QueueLayout {
+    /// Number of descriptors, a power of two.
+    pub(crate) size: u16,
+}
+
+impl QueueLayout {
+    pub(crate) const fn available(self) -> usize {
+        self.size as usize * DESCRIPTOR_BYTES
+    }
+
+    pub(crate) const fn used(self) -> usize {
+        (self.available() + 6 + 2 * self.size as usize).next_multiple_of(PAGE)
+    }
+
+    pub(crate) const fn bytes(self) -> usize {
+        (self.used() + 6 + 8 * self.size as usize).next_multiple_of(PAGE)
+    }
+
+    const fn used_event(self) -> usize {
+        self.available() + 4 + 2 * self.size as usize
+    }
+
+    const fn available_event(self) -> usize {
+        self.used() + 4 + 8 * self.size as usize
+    }
+}
+
+/// The driver's side of a queue.
+pub(crate) struct VirtQueue {
+    memory: SharedMut,
+    layout: QueueLayout,
+    event_index: bool,
+    available_index: u16,
+    /// Value of `available_index` that the device was last told.
+    told_index: u16,
+    used_index: u16,
+    /// The device's index when we last looked.
+    seen_index: u16,
+}
+
+impl VirtQueue {
+    /// Makes an empty queue. The device must not be using the memory: reset it first.
+    ///
+    /// # Panics
+    ///
+    /// When the memory is too small, which is a mistake in `system.xml`.
+    pub(crate) fn new(mut memory: SharedMut, layout: QueueLayout, event_index: bool) -> Self {
+        assert!(
+            memory.len() >= layout.bytes(),
+            "blk_dma is too small for the queue"
+        );
+        memory.store_u32(layout.available(), 0);
+        memory.store_u32(layout.used_event(), 0);
+        memory.store_u32(layout.used(), 0);
+        memory.store_u32(layout.available_event(), 0);
+        Self {
+            memory,
+            layout,
+            event_index,
+            available_index: 0,
+            told_index: 0,
+            used_index: 0,
+            seen_index: 0,
+        }
+    }
+
+    /// Writes a descriptor.
+    #[inline]
+    pub(crate) fn describe(&mut self, index: u16, paddr: u64, bytes: u32, flags: u16, next: u16) {
+        let at = usize::from(index) * DESCRIPTOR_BYTES;
+        let rest = u64::from(bytes) | u64::from(flags) << 32 | u64::from(next) << 48;
+        self.memory.store_u64(at, paddr.to_le());
+        self.memory.store_u64(at + 8, rest.to_le());
+    }
+
+    /// Makes the chain that begins at `head` available, from the next [`Self::publish`] on.
+    #[inline]
+    pub(crate) fn offer(&mut self, head: u16) {
+        let at = usize::from(self.available_index & (self.layout.size - 1));
+        let ring = self.layout.available() + 4;
+        self.memory.write_bytes(ring + 2 * at, &head.to_le_bytes());
+        self.available_index = self.available_index.wrapping_add(1);
+    }
+
+    /// Shows the device all chains offered so far. Returns whether it has to be notified.
+    #[inline]
+    pub(crate) fn publish(&mut self) -> bool {
+        let (old, new) = (self.told_index, self.available_index);
+        if old == new {
+            return false;
+        }
+        // Flags (none) and index are one word.
+        let word = u32::from(new) << 16;
+        self.memory.store_u32(self.layout.available(), word.to_le());
+        self.told_index = new;
+        // The device must see the index before we read whether it sleeps (section 2.7.13).
+        fence(Ordering::SeqCst);
+        if self.event_index {
+            let event = u32::from_le(self.memory.load_u32(self.layout.available_event())) as u16;
+            new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
+        } else {
+            let word = u32::from_le(self.memory.load_u32(self.layout.used()));
+            word as u16 & NO_NOTIFY == 0
+        }
+    }
+
+    /// Takes the next chain that the device is done with.
+    ///
+    /// With [`Used::Nothing`] the device will interrupt at the next one.
+    #[inline]
+    pub(crate) fn next_used(&mut self) -> Used {
+        if self.used_index == self.seen_index && !self.look() {
+            return Used::Nothing;
+        }
+        let at = usize::from(self.used_index & (self.layout.size - 1));
+        let element = self.layout.used() + 4 + 8 * at;
+        let index = u32::from_le(self.memory.load_u32(element));
+        self.used_index = self.used_index.wrapping_add(1);
+        if index < u32::from(self.layout.size) {
+            Used::Head(index as u16)
+        } else {
+            Used::Impossible(index)
+        }
+    }
+
+    /// Looks for used chains, and asks for an interrupt if there is none.
+    fn look(&mut self) -> bool {
+        self.seen_index = self.device_index();
+        if self.used_index == self.seen_index && self.event_index {
+            let event = u32::from(self.used_index);
+            self.memory
+                .store_u32(self.layout.used_event(), event.to_le());
+            // One may have come before the device saw that (section 2.7.14).
+            fence(Ordering::SeqCst);
+            self.seen_index = self.device_index();
+        }
+        self.used_index != self.seen_index
+    }
+
+    fn device_index(&self) -> u16 {
+        (u32::from_le(self.memory.load_u32(self.layout.used())) >> 16) as u16
+    }
+}
