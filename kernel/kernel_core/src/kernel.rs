@@ -4,7 +4,7 @@
 //! The kernel's objects, and the events that change them.
 //!
 //! The machine part calls one of [`Kernel::syscall`], [`Kernel::fault`], [`Kernel::interrupt`] and
-//! [`Kernel::tick`] with the current thread's registers stored, then [`Kernel::next`] to learn whose
+//! [`Kernel::tick`] with the current thread's registers stored, then [`Kernel::schedule`] to learn whose
 //! registers to load and when to interrupt next.
 //!
 //! Invariants:
@@ -355,7 +355,7 @@ impl Kernel {
         }
     }
 
-    /// The time that [`Kernel::next`] named has come.
+    /// The time that [`Kernel::schedule`] named has come.
     pub fn tick(&mut self, now: u64) {
         self.enter(now);
         self.check_budget();

@@ -255,7 +255,7 @@ impl Kernel {
     }
 
     /// Decides who runs. The machine loads that thread's registers and sets its timer.
-    pub fn next(&mut self) -> Next {
+    pub fn schedule(&mut self) -> Next {
         self.awaken();
         self.choose();
         self.action = Action::Resume;
