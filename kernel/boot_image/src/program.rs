@@ -188,7 +188,7 @@ pub(crate) fn read_segments(elf: &[u8]) -> Result<(u64, Vec<Segment>), String> {
         }
         if vaddr
             .checked_add(memory_size)
-            .is_none_or(|end| end > 1 << 48)
+            .is_none_or(|end| end > u64::MAX - PAGE)
         {
             return Err(format!(
                 "segment at {vaddr:#x} ends outside the address space"
