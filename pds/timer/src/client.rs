@@ -196,7 +196,7 @@ impl Client {
         }
         while self.search_from < TIMERS {
             let index = self.search_from;
-            let costs = index % GLANCES == 0 || self.has_changed(index);
+            let costs = index.is_multiple_of(GLANCES) || self.has_changed(index);
             if costs && !self.credit.take() {
                 return false;
             }

@@ -124,15 +124,22 @@ impl<S: Service> Timers<S> {
         let mut used = [0; TIMERS / 64];
         for index in 0..TIMERS {
             let state = page.word(entry(index));
-            match Entry::read(&page, index) {
-                Some(entry) if formatted && entry.armed => used[index / 64] |= 1 << (index % 64),
-                Some(_) if formatted => {}
-                _ if formatted && state == 0 => {}
-                _ => {
+            let accepted = firings::count(&firings, index).generation;
+            if state == 0 && accepted == 0 {
+                // Never used, and the service knows that too.
+                continue;
+            }
+            match Entry::read(&page, index).filter(|_| formatted) {
+                Some(entry) if entry.armed => used[index / 64] |= 1 << (index % 64),
+                Some(_) => {}
+                None => {
                     // Not formatted, or a life ended in the middle of a change: a free place, with
                     // a generation that the service has not seen.
-                    let accepted = firings::count(&firings, index).generation;
-                    let last = if formatted { state as u32 } else { accepted };
+                    let last = if formatted {
+                        state as u32 & GENERATION_MASK
+                    } else {
+                        accepted
+                    };
                     let generation = last.max(accepted).wrapping_add(1) & GENERATION_MASK;
                     Entry {
                         generation,
