@@ -1,0 +1,275 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! What a supervisor does about the faults of its children: `policy.toml`, compiled.
+//!
+//! The host tool writes one table for the whole system, which every supervisor maps read-only
+//! (region `policy`). A PD without an entry is treated as [`ChildPolicy::DEFAULT`] says. This crate
+//! decides the bytes and the defaults; what follows from a policy is the supervisor's business.
+//!
+//! The words are Erlang/OTP's (`supervisor` in stdlib): strategy, restart intensity, escalation.
+
+#![cfg_attr(not(any(test, feature = "std")), no_std)]
+#![forbid(unsafe_code)]
+
+use zerocopy::little_endian::U32;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// First bytes of a table.
+pub const MAGIC: [u8; 4] = *b"KPOL";
+/// Counts changes of the layout.
+pub const VERSION: u32 = 1;
+/// Bytes kept for a name, with at least one NUL behind it.
+pub const NAME_BYTES: usize = 48;
+/// Highest restart intensity: a supervisor remembers so many restarts of each child.
+pub const RESTARTS_MAX_MAX: u32 = 64;
+
+/// Which children are restarted when one of them has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Strategy {
+    /// The one that failed.
+    OneForOne = 1,
+    /// The one that failed, and those after it in system.xml.
+    RestForOne = 2,
+    /// All.
+    OneForAll = 3,
+}
+
+/// What is done with a child that fails more often than its restart intensity allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Beyond {
+    /// The supervisor fails too, and leaves the rest to its own parent. A root supervisor resets.
+    Escalate = 1,
+    /// The child stays stopped.
+    Stop = 2,
+    /// The machine is reset, if the supervisor may do that (`smc="true"`); else as `Stop`.
+    Reset = 3,
+}
+
+/// Policy for one PD.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChildPolicy {
+    /// Restarts granted inside the window, 1..=[`RESTARTS_MAX_MAX`].
+    pub restarts_max: u32,
+    /// Length of the window in milliseconds, at least 1.
+    pub window_ms: u32,
+    /// What follows one restart too many.
+    pub beyond: Beyond,
+    /// What this PD does for its own children, if it is a supervisor.
+    pub strategy: Strategy,
+}
+
+impl ChildPolicy {
+    /// What a PD without an entry gets.
+    ///
+    /// A restart costs well under a millisecond, so 50 in a second leave the system at least 95 %
+    /// of its time, while a child that dies in its start-up code gets there within milliseconds.
+    pub const DEFAULT: Self = Self {
+        restarts_max: 50,
+        window_ms: 1_000,
+        beyond: Beyond::Escalate,
+        strategy: Strategy::OneForOne,
+    };
+}
+
+/// Start of a table.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct HeaderWire {
+    /// [`MAGIC`].
+    pub magic: [u8; 4],
+    /// [`VERSION`].
+    pub version: U32,
+    /// Number of entries.
+    pub count: U32,
+    /// CRC-32 (ISO-HDLC) over the entries.
+    pub checksum: U32,
+}
+
+/// One PD's policy.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct EntryWire {
+    /// The PD: UTF-8, filled up with NUL.
+    pub name: [u8; NAME_BYTES],
+    /// [`ChildPolicy::restarts_max`].
+    pub restarts_max: U32,
+    /// [`ChildPolicy::window_ms`].
+    pub window_ms: U32,
+    /// [`Beyond`].
+    pub beyond: u8,
+    /// [`Strategy`].
+    pub strategy: u8,
+    /// Zero.
+    pub reserved: [u8; 6],
+}
+
+const _: () = assert!(size_of::<HeaderWire>() == 16);
+const _: () = assert!(size_of::<EntryWire>() == 64);
+
+/// Why a table was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyError {
+    /// Shorter than it says.
+    Truncated,
+    /// Not a policy table.
+    BadMagic,
+    /// Another layout; the payload is its version.
+    BadVersion(u32),
+    /// The checksum over the entries differs.
+    BadChecksum,
+    /// A field has a value outside of its range; the payload is the entry's index.
+    BadEntry(usize),
+}
+
+/// A checked table.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy<'a> {
+    entries: &'a [EntryWire],
+}
+
+fn checksum(bytes: &[u8]) -> u32 {
+    crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(bytes)
+}
+
+impl EntryWire {
+    fn decode(&self) -> Option<ChildPolicy> {
+        let beyond = match self.beyond {
+            1 => Beyond::Escalate,
+            2 => Beyond::Stop,
+            3 => Beyond::Reset,
+            _ => return None,
+        };
+        let strategy = match self.strategy {
+            1 => Strategy::OneForOne,
+            2 => Strategy::RestForOne,
+            3 => Strategy::OneForAll,
+            _ => return None,
+        };
+        let (restarts_max, window_ms) = (self.restarts_max.get(), self.window_ms.get());
+        let valid = (1..=RESTARTS_MAX_MAX).contains(&restarts_max) && window_ms > 0;
+        (valid && self.reserved == [0; 6])
+            .then_some(ChildPolicy { restarts_max, window_ms, beyond, strategy })
+    }
+
+    fn is_for(&self, name: &str) -> bool {
+        self.name.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
+    }
+}
+
+impl<'a> Policy<'a> {
+    /// A table without entries: everybody gets the defaults.
+    pub const EMPTY: Self = Self { entries: &[] };
+
+    /// Checks `bytes` once.
+    ///
+    /// # Errors
+    ///
+    /// Says which check failed.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, PolicyError> {
+        let (header, rest) =
+            HeaderWire::ref_from_prefix(bytes).map_err(|_| PolicyError::Truncated)?;
+        if header.magic != MAGIC {
+            return Err(PolicyError::BadMagic);
+        }
+        if header.version.get() != VERSION {
+            return Err(PolicyError::BadVersion(header.version.get()));
+        }
+        let count = header.count.get() as usize;
+        let (entries, _) = <[EntryWire]>::ref_from_prefix_with_elems(rest, count)
+            .map_err(|_| PolicyError::Truncated)?;
+        if checksum(entries.as_bytes()) != header.checksum.get() {
+            return Err(PolicyError::BadChecksum);
+        }
+        match entries.iter().position(|entry| entry.decode().is_none()) {
+            Some(index) => Err(PolicyError::BadEntry(index)),
+            None => Ok(Self { entries }),
+        }
+    }
+
+    /// Policy of the PD called `name`.
+    pub fn of(&self, name: &str) -> ChildPolicy {
+        let entry = self.entries.iter().find(|entry| entry.is_for(name));
+        entry.and_then(EntryWire::decode).unwrap_or(ChildPolicy::DEFAULT)
+    }
+}
+
+/// Writes a table; a name is cut at 47 bytes, which the host tool has checked before.
+#[cfg(any(test, feature = "std"))]
+pub fn build(policies: &[(String, ChildPolicy)]) -> Vec<u8> {
+    let entries: Vec<EntryWire> = policies
+        .iter()
+        .map(|(name, policy)| {
+            let mut padded = [0; NAME_BYTES];
+            let length = name.len().min(NAME_BYTES - 1);
+            padded[..length].copy_from_slice(&name.as_bytes()[..length]);
+            EntryWire {
+                name: padded,
+                restarts_max: U32::new(policy.restarts_max),
+                window_ms: U32::new(policy.window_ms),
+                beyond: policy.beyond as u8,
+                strategy: policy.strategy as u8,
+                reserved: [0; 6],
+            }
+        })
+        .collect();
+    let header = HeaderWire {
+        magic: MAGIC,
+        version: U32::new(VERSION),
+        count: U32::new(entries.len() as u32),
+        checksum: U32::new(checksum(entries.as_bytes())),
+    };
+    [header.as_bytes(), entries.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STRICT: ChildPolicy = ChildPolicy {
+        restarts_max: 3,
+        window_ms: 500,
+        beyond: Beyond::Stop,
+        strategy: Strategy::OneForAll,
+    };
+
+    fn table() -> Vec<u8> {
+        build(&[("blk".into(), STRICT), ("fs".into(), ChildPolicy::DEFAULT)])
+    }
+
+    #[test]
+    fn an_entry_is_found_by_its_whole_name() {
+        let bytes = table();
+        let policy = Policy::parse(&bytes).expect("valid");
+        assert_eq!(policy.of("blk"), STRICT);
+        assert_eq!(policy.of("bl"), ChildPolicy::DEFAULT);
+        assert_eq!(policy.of("blk2"), ChildPolicy::DEFAULT);
+    }
+
+    #[test]
+    fn golden_bytes() {
+        let bytes = table();
+        assert_eq!(&bytes[..12], b"KPOL\x01\0\0\0\x02\0\0\0");
+        assert_eq!(&bytes[16..20], b"blk\0");
+        assert_eq!(bytes[64..74], [3, 0, 0, 0, 0xf4, 1, 0, 0, 2, 3]);
+    }
+
+    #[test]
+    fn every_changed_byte_of_the_entries_is_noticed() {
+        for index in 0..table().len() {
+            let mut bytes = table();
+            bytes[index] ^= 0x40;
+            assert!(Policy::parse(&bytes).is_err(), "byte {index}");
+        }
+    }
+
+    #[test]
+    fn impossible_values_are_refused_even_with_a_right_checksum() {
+        let wrong = ChildPolicy { restarts_max: 0, ..STRICT };
+        let bytes = build(&[("blk".into(), wrong)]);
+        assert_eq!(Policy::parse(&bytes).unwrap_err(), PolicyError::BadEntry(0));
+        assert_eq!(Policy::parse(&bytes[..40]).unwrap_err(), PolicyError::Truncated);
+    }
+}
