@@ -35,6 +35,8 @@ pub enum Kind {
     BadSystemCall,
     /// Trap of an instruction or register that EL0 may not use; the payload is the exception class.
     Trap(u8),
+    /// The child is a supervisor and has given up.
+    Escalation,
     /// A message that is no fault: the child called its fault endpoint. The payload is the label.
     Message(u64),
 }
@@ -51,6 +53,7 @@ impl fmt::Display for Kind {
             Self::BadCapability => f.write_str("bad_capability"),
             Self::BadSystemCall => f.write_str("bad_system_call"),
             Self::Trap(class) => write!(f, "trap_{class:#x}"),
+            Self::Escalation => f.write_str("escalation"),
             Self::Message(label) => write!(f, "message_{label:#x}"),
         }
     }
@@ -108,6 +111,7 @@ impl Fault {
                 };
                 (kind, None, None)
             }
+            labels::ESCALATED => (Kind::Escalation, None, None),
             other => (Kind::Message(other), None, None),
         };
         Self { kind, pc, address }

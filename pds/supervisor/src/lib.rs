@@ -9,6 +9,9 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
 pub mod fault;
 pub mod image;
-pub mod policy;
+pub mod state;
+pub mod tree;

@@ -2,31 +2,40 @@
 // SPDX-License-Identifier: BSD-2-Clause
 
 //! A supervisor: receives its children's faults, asks the library what to do, and does it.
+//!
+//! The same program is every supervisor of the tree; which children it has is in its topology
+//! table. It may die at any of its fault points: its parent restarts it, and it takes up again
+//! what its records say.
 
 #![no_std]
 #![no_main]
 
 extern crate alloc;
 
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 
 use log::{error, info, warn};
-use microkit_abi::{cache, ipc_buffer, slots, tcb};
-use supervisor_service::{
-    fault::Fault,
-    image::{Image, Life},
-    policy::{Action, Lives},
+use microkit_abi::{
+    cache, first_reply, ipc_buffer, labels, message, psci, slots, syscalls, tcb,
 };
+use policy::Policy;
+use recovery::fault_point;
 use sel4_microkit::{
     ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain, with_msg_regs,
 };
 use sel4_shared_memory::{SharedMut, SharedRef};
+use supervisor_service::{
+    fault::Fault,
+    image::{Image, Life},
+    state::State,
+    tree::{ChildState, Decision, Phase, Tree},
+};
+use topology::Topology;
 
-/// A child and everything that a new life of it is made from.
+/// What a child's lives are made from.
 struct Supervised {
     id: usize,
     name: &'static str,
-    lives: Lives,
     elf: SharedRef,
     code: SharedMut,
     data: SharedMut,
@@ -34,22 +43,42 @@ struct Supervised {
 }
 
 struct Supervisor {
+    tree: Tree,
     children: Vec<Supervised>,
+    state: Option<State>,
 }
 
-#[protection_domain(heap_size = 0x10000, stack_size = 0x4000)]
+#[protection_domain(heap_size = 0x20000, stack_size = 0x4000)]
 fn init() -> impl Handler {
     pd_setup::log();
-    let children = pd_setup::topology().children().filter_map(|child| match supervise(child) {
-        Ok(child) => Some(child),
-        Err(cause) => {
-            error!("{}: not started: {cause}", child.name);
-            None
+    first_reply::set_empty();
+    let topology = pd_setup::topology();
+    let policy = policy(&topology);
+    let (mut children, mut states) = (Vec::new(), Vec::new());
+    for child in topology.children() {
+        match supervise(child) {
+            Ok(supervised) => {
+                children.push(supervised);
+                states.push(ChildState::new(policy.of(child.name)));
+            }
+            Err(cause) => error!("{}: not started: {cause}", child.name),
         }
-    });
-    let children: Vec<_> = children.collect();
-    info!("supervising {} protection domains", children.len());
-    Supervisor { children }
+    }
+    let tree = Tree { strategy: policy.of(topology.name()).strategy, children: states };
+    let mut supervisor = Supervisor { tree, children, state: None };
+    supervisor.take_up(&topology);
+    info!("supervising {} protection domains", supervisor.children.len());
+    recovery::ready();
+    supervisor
+}
+
+/// The system's policy, or the defaults where system.xml gives this PD none.
+fn policy(topology: &Topology<'static>) -> Policy<'static> {
+    let Some(region) = topology.region("policy") else { return Policy::EMPTY };
+    let region = pd_setup::reads(&region);
+    let mut bytes = vec![0; region.len()];
+    region.read_bytes(0, &mut bytes);
+    Policy::parse(bytes.leak()).unwrap_or_else(|error| panic!("policy table: {error:?}"))
 }
 
 fn supervise(child: topology::Child<'static>) -> Result<Supervised, &'static str> {
@@ -64,7 +93,6 @@ fn supervise(child: topology::Child<'static>) -> Result<Supervised, &'static str
     Ok(Supervised {
         id: usize::from(child.id),
         name: child.name,
-        lives: Lives::default(),
         elf,
         code: mapped(parts.code.vaddr, parts.code.size).map_err(|_| "its code is not mapped")?,
         data: mapped(parts.data.vaddr, parts.data.size).map_err(|_| "its data is not mapped")?,
@@ -73,32 +101,150 @@ fn supervise(child: topology::Child<'static>) -> Result<Supervised, &'static str
 }
 
 impl Supervised {
+    fn tcb(&self) -> u64 {
+        slots::child_tcb(self.id)
+    }
+
     /// Loads the segments and runs the child at its entry.
     fn start(&mut self, epoch: u32, fault_ticks: u64) {
         let life = Life { epoch, fault_ticks, ipc_buffer: ipc_buffer::address() as u64 };
         self.image.load(&self.elf, &mut self.code, &mut self.data, life);
+        fault_point!("supervisor.loaded");
         for segment in self.image.segments().iter().filter(|segment| !segment.is_data) {
             cache::unify_instructions(self.code.addr() + segment.offset, segment.memory_bytes);
         }
-        if let Err(refused) = tcb::restart(slots::child_tcb(self.id), self.image.entry) {
+        fault_point!("supervisor.before_restart");
+        if let Err(refused) = tcb::restart(self.tcb(), self.image.entry) {
             error!("{}: restart refused with kernel error {}", self.name, refused.0);
         }
     }
 
     /// Program counter of a fault whose message has none.
     fn pc(&self) -> u64 {
-        tcb::read(slots::child_tcb(self.id)).map_or(0, |registers| registers[tcb::PC])
+        tcb::read(self.tcb()).map_or(0, |registers| registers[tcb::PC])
+    }
+}
+
+impl Supervisor {
+    /// Attaches to the records of earlier lives and finishes what they had begun.
+    fn take_up(&mut self, topology: &Topology<'_>) {
+        // The root of the tree is never restarted, and needs none.
+        let region = topology.regions().find(|region| {
+            region.name.strip_suffix("_state") == Some(topology.name()) && region.perms.write
+        });
+        let Some(region) = region else { return };
+        let (state, known) = State::attach(pd_setup::writes(&region));
+        if known {
+            for (child, supervised) in self.tree.children.iter_mut().zip(&self.children) {
+                (child.record, child.history) = state.load(supervised.id);
+            }
+        }
+        let escalated = state.escalated();
+        let mask = self.tree.on_own_restart(escalated);
+        self.state = Some(state);
+        fault_point!("supervisor.taking_up");
+        self.restart(mask, recovery::ticks());
+        if let Some(state) = self.state.as_mut() {
+            state.set_escalated(false);
+        }
     }
 
-    fn report(&self, fault: Fault, pc: u64, epoch: u32, action: &str, fault_ticks: u64) {
+    fn set_phase(&mut self, child: usize, phase: Phase) {
+        self.tree.children[child].record.phase = phase;
+        if let Some(state) = &mut self.state {
+            state.store(self.children[child].id, &self.tree.children[child].record);
+        }
+    }
+
+    /// One child: from here on it is loaded again, whatever happens to this supervisor.
+    fn start(&mut self, child: usize, fault_ticks: u64) {
+        self.set_phase(child, Phase::Loading);
+        fault_point!("supervisor.loading");
+        let epoch = self.tree.children[child].record.epoch;
+        self.children[child].start(epoch, fault_ticks);
+        fault_point!("supervisor.restarted");
+        self.set_phase(child, Phase::Running);
+    }
+
+    fn restart(&mut self, mask: u64, fault_ticks: u64) {
+        let affected = || (0..u64::BITS as usize).filter(move |child| mask & 1 << child != 0);
+        for child in affected() {
+            self.tree.children[child].record.epoch =
+                self.tree.children[child].record.epoch.wrapping_add(1);
+            self.set_phase(child, Phase::Loading);
+            if mask.count_ones() > 1 {
+                let _ = tcb::suspend(self.children[child].tcb());
+            }
+        }
+        fault_point!("supervisor.stopped");
+        affected().for_each(|child| self.start(child, fault_ticks));
+    }
+
+    /// Stores the time of the child's latest restart, which the decision has just counted.
+    fn store_history(&mut self, child: usize) {
+        let state = &self.tree.children[child];
+        let position = state.record.restarts.wrapping_sub(1) as usize % state.history.len();
+        if let Some(preserved) = &mut self.state {
+            preserved.store_time(self.children[child].id, position, state.history[position]);
+        }
+    }
+
+    /// Leaves the rest to the parent. A root supervisor has none, and resets the machine.
+    fn escalate(&mut self) {
+        let Some(state) = &mut self.state else { return self.reset() };
+        state.set_escalated(true);
+        fault_point!("supervisor.escalating");
+        syscalls::call(slots::FAULT, message::MessageInfo::new(labels::ESCALATED, 0));
+    }
+
+    fn reset(&self) {
+        error!("resetting the machine");
+        psci::system_reset();
+        error!("this PD may not reset the machine: smc=\"true\" is missing in system.xml");
+    }
+
+    fn report(&self, child: usize, fault: Fault, pc: u64, action: &str, fault_ticks: u64) {
         let ticks = recovery::ticks() - fault_ticks;
         let after_us = ticks * 1_000_000 / recovery::ticks_per_second();
         warn!(
-            "FAULT pd={} kind={} addr={:#x} pc={pc:#x} epoch={epoch} action={action} after_us={after_us}",
-            self.name,
+            "FAULT pd={} kind={} addr={:#x} pc={pc:#x} epoch={} action={action} after_us={after_us}",
+            self.children[child].name,
             fault.kind,
             fault.address.unwrap_or(0),
+            self.tree.children[child].record.epoch,
         );
+    }
+
+    fn on_fault(&mut self, child: usize, fault: Fault, fault_ticks: u64) {
+        let now_ms = fault_ticks / (recovery::ticks_per_second() / 1_000);
+        let decision = self.tree.on_fault(child, now_ms);
+        if let Decision::Start(child) = decision {
+            return self.start(child, fault_ticks);
+        }
+        // Read before a restart changes it; the line is written after it, when the child no longer
+        // waits.
+        let pc = fault.pc.unwrap_or_else(|| self.children[child].pc());
+        match decision {
+            Decision::Start(_) => {}
+            Decision::Restart(mask) => {
+                self.store_history(child);
+                self.restart(mask, fault_ticks);
+                self.report(child, fault, pc, "restart", fault_ticks);
+            }
+            Decision::Stop => {
+                self.set_phase(child, Phase::Stopped);
+                let _ = tcb::suspend(self.children[child].tcb());
+                self.report(child, fault, pc, "stop", fault_ticks);
+            }
+            Decision::Escalate => {
+                self.report(child, fault, pc, "escalate", fault_ticks);
+                self.escalate();
+            }
+            Decision::Reset => {
+                self.report(child, fault, pc, "reset", fault_ticks);
+                self.reset();
+            }
+        }
     }
 }
 
@@ -111,30 +257,13 @@ impl Handler for Supervisor {
         msg_info: MessageInfo,
     ) -> Result<Option<MessageInfo>, Infallible> {
         let fault_ticks = recovery::ticks();
-        let found = self.children.iter_mut().find(|supervised| supervised.id == child.index());
-        let Some(supervised) = found else {
-            error!("child {} faulted and cannot be started", child.index());
-            return Ok(None);
-        };
+        fault_point!("supervisor.fault");
         let fault = with_msg_regs(|registers| {
             Fault::decode(msg_info.label(), &registers[..msg_info.count()])
         });
-        let now_ms = fault_ticks / (recovery::ticks_per_second() / 1_000);
-        match supervised.lives.on_fault(now_ms) {
-            Action::Start(epoch) => supervised.start(epoch, fault_ticks),
-            Action::Restart(epoch) => {
-                // Read before the restart changes it; the line is written after the restart, when
-                // the child waits no longer.
-                let pc = fault.pc.unwrap_or_else(|| supervised.pc());
-                supervised.start(epoch, fault_ticks);
-                supervised.report(fault, pc, epoch, "restart", fault_ticks);
-            }
-            Action::Stop => {
-                let epoch = supervised.lives.epoch().unwrap_or(0);
-                let pc = fault.pc.unwrap_or_else(|| supervised.pc());
-                supervised.report(fault, pc, epoch, "stop", fault_ticks);
-                error!("{}: restarted too often, stopped", supervised.name);
-            }
+        match self.children.iter().position(|supervised| supervised.id == child.index()) {
+            Some(found) => self.on_fault(found, fault, fault_ticks),
+            None => error!("child {} faulted ({}), not supervised", child.index(), fault.kind),
         }
         // No reply: a restart has cancelled the fault, and a stopped child stays where it is.
         Ok(None)

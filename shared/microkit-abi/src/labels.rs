@@ -25,6 +25,9 @@ pub const DEBUG_OFFSET: u64 = 4;
 /// without a reply. All 52 bits are set: no protocol uses it.
 pub const RESTARTED: u64 = (1 << 52) - 1;
 
+/// Label of the message with which a supervisor gives up and leaves the rest to its own parent.
+pub const ESCALATED: u64 = RESTARTED - 1;
+
 /// Label of a capability fault.
 pub const FAULT_CAP: u64 = 1;
 /// Label of an unknown system call.

@@ -28,9 +28,13 @@ pub mod cache;
 #[cfg(target_os = "none")]
 mod config;
 #[cfg(target_os = "none")]
+pub mod first_reply;
+#[cfg(target_os = "none")]
 pub mod ipc_buffer;
 #[cfg(target_os = "none")]
 pub mod noted;
+#[cfg(target_os = "none")]
+pub mod psci;
 #[cfg(target_os = "none")]
 pub mod syscalls;
 #[cfg(target_os = "none")]

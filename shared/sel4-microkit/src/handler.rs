@@ -7,7 +7,7 @@ use core::{convert::Infallible, fmt};
 
 use microkit_abi::{
     badge::Sender,
-    labels,
+    first_reply,
     message::MessageInfo as RawInfo,
     noted, slots,
     syscalls::{self, Message, Received},
@@ -57,7 +57,7 @@ pub trait Handler {
         acknowledge_irqs();
         if !pd_is_passive() {
             // First life or not: wakes the caller that the last one owed an answer.
-            dispatch(self, syscalls::reply_recv(RawInfo::new(labels::RESTARTED, 0)))
+            dispatch(self, syscalls::reply_recv(first_reply::get()))
         } else {
             // A passive PD gives its scheduling context back together with its first receive.
             let forfeit = Message { capability: slots::MONITOR, info: RawInfo::new(0, 0) };

@@ -1,0 +1,168 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! What a supervisor keeps in region `NAME_state`, which survives its own restarts.
+//!
+//! Layout, little endian: 64 bytes for the supervisor itself, then one [`EntryWire`] per child id. Only
+//! the supervisor writes here, so a wrong checksum means that it died while it wrote the entry:
+//! the child was about to be loaded, and is loaded again. The times in the history have no checksum; a
+//! torn one is a wrong time, which shortens or lengthens one window.
+
+use sel4_shared_memory::{Crc32c, SharedMut};
+use zerocopy::little_endian::{U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::tree::{History, Phase, Record};
+
+const MAGIC: u64 = u64::from_le_bytes(*b"KSUPSTAT");
+const HEADER_BYTES: usize = 64;
+const ESCALATED_OFFSET: usize = 8;
+
+/// One child's entry.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct EntryWire {
+    phase: U32,
+    epoch: U32,
+    restarts: U32,
+    check: U32,
+    history: [U64; size_of::<History>() / 8],
+}
+
+const ENTRY_BYTES: usize = size_of::<EntryWire>();
+const RECORD_BYTES: usize = 16;
+
+/// Bytes that the region must have for children with ids up to `id_max`.
+pub const fn region_bytes(id_max: usize) -> usize {
+    HEADER_BYTES + (id_max + 1) * ENTRY_BYTES
+}
+
+/// The preserved region.
+pub struct State {
+    region: SharedMut,
+}
+
+const fn pair(low: u32, high: u32) -> u64 {
+    low as u64 | (high as u64) << 32
+}
+
+fn check(phase: u32, epoch: u32, restarts: u32) -> u32 {
+    Crc32c::new().word(pair(phase, epoch)).word(u64::from(restarts)).finish()
+}
+
+impl State {
+    /// Takes the region; a fresh one (zero, or left by something else) is formatted. Says whether it
+    /// held a state.
+    pub fn attach(mut region: SharedMut) -> (Self, bool) {
+        let known = region.load_u64(0) == MAGIC;
+        if !known {
+            region.fill(0, region.len(), 0);
+            let mut state = Self { region };
+            for id in 0..(state.region.len() - HEADER_BYTES) / ENTRY_BYTES {
+                state.store(id, &Record::default());
+            }
+            state.region.store_u64(0, MAGIC);
+            return (state, false);
+        }
+        (Self { region }, known)
+    }
+
+    /// Whether the last life ended by escalating.
+    pub fn escalated(&self) -> bool {
+        self.region.load_u32(ESCALATED_OFFSET) != 0
+    }
+
+    /// Remembers for the next life that this one ends by escalating, or that it has begun anew.
+    pub fn set_escalated(&mut self, escalated: bool) {
+        self.region.store_u32(ESCALATED_OFFSET, u32::from(escalated));
+    }
+
+    fn offset(id: usize) -> usize {
+        HEADER_BYTES + id * ENTRY_BYTES
+    }
+
+    /// Stores a child's record.
+    pub fn store(&mut self, id: usize, record: &Record) {
+        let (phase, epoch, restarts) = (record.phase as u32, record.epoch, record.restarts);
+        let words = [phase, epoch, restarts, check(phase, epoch, restarts)].map(U32::new);
+        self.region.write(Self::offset(id), &words);
+    }
+
+    /// Stores the time of the restart with number `restarts` in a child's history.
+    pub fn store_time(&mut self, id: usize, position: usize, time_ms: u64) {
+        self.region.store_u64(Self::offset(id) + RECORD_BYTES + position * 8, time_ms);
+    }
+
+    /// Loads what is known of a child. A torn record counts as `Loading`, with the epoch that is
+    /// there, whatever it says: an epoch need only differ from the last.
+    pub fn load(&self, id: usize) -> (Record, History) {
+        let entry: EntryWire = self.region.read(Self::offset(id));
+        let (phase, epoch, restarts) = (entry.phase.get(), entry.epoch.get(), entry.restarts.get());
+        let whole = entry.check.get() == check(phase, epoch, restarts);
+        let phase = match phase {
+            0 if whole => Phase::New,
+            2 if whole => Phase::Running,
+            3 if whole => Phase::Stopped,
+            _ => Phase::Loading,
+        };
+        (Record { phase, epoch, restarts }, entry.history.map(U64::get))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sel4_shared_memory::host::{HostRegion, Life};
+
+    use super::*;
+
+    #[test]
+    fn a_fresh_region_knows_nobody() {
+        let region = HostRegion::new(region_bytes(3));
+        let (state, known) = State::attach(region.shared_mut(&Life::endless()));
+        assert!(!known && !state.escalated());
+        assert_eq!(state.load(3).0, Record::default());
+    }
+
+    #[test]
+    fn what_was_stored_is_there_in_the_next_life() {
+        let region = HostRegion::new(region_bytes(3));
+        let record = Record { phase: Phase::Running, epoch: 7, restarts: 9 };
+        let (mut state, _) = State::attach(region.shared_mut(&Life::endless()));
+        state.store(2, &record);
+        state.store_time(2, 8, 1234);
+        state.set_escalated(true);
+        let (state, known) = State::attach(region.shared_mut(&Life::endless()));
+        assert!(known && state.escalated());
+        let (found, history) = state.load(2);
+        assert_eq!((found, history[8]), (record, 1234));
+    }
+
+    #[test]
+    fn dying_in_the_middle_of_a_store_means_loading_or_one_of_the_two() {
+        let old = Record { phase: Phase::Running, epoch: 7, restarts: 9 };
+        let new = Record { phase: Phase::Stopped, epoch: 8, restarts: 10 };
+        for torn in 0..=RECORD_BYTES {
+            let region = HostRegion::new(region_bytes(0));
+            let (mut state, _) = State::attach(region.shared_mut(&Life::endless()));
+            state.store(0, &new);
+            let after = region.bytes();
+            state.store(0, &old);
+            region.set_bytes(HEADER_BYTES, &after[HEADER_BYTES..HEADER_BYTES + torn]);
+            let (found, _) = state.load(0);
+            let fine = found == old || found == new || found.phase == Phase::Loading;
+            assert!(fine, "{torn} bytes: {found:?}");
+        }
+    }
+
+    #[test]
+    fn dying_while_formatting_formats_again() {
+        for steps in 0..20 {
+            let region = HostRegion::new(region_bytes(2));
+            let life = Life::of_steps(steps);
+            let died = life.run(|| drop(State::attach(region.shared_mut(&life)))).is_err();
+            let (state, known) = State::attach(region.shared_mut(&Life::endless()));
+            assert!(known != died);
+            assert_eq!(state.load(2).0, Record::default());
+        }
+    }
+}

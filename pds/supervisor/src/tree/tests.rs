@@ -1,0 +1,124 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+use super::*;
+
+const POLICY: ChildPolicy = ChildPolicy {
+    restarts_max: 3,
+    window_ms: 100,
+    beyond: Beyond::Stop,
+    strategy: Strategy::OneForOne,
+};
+
+fn tree(strategy: Strategy, policy: ChildPolicy) -> Tree {
+    let mut tree = Tree { strategy, children: vec![ChildState::new(policy); 3] };
+    for child in 0..3 {
+        assert_eq!(tree.on_fault(child, 0), Decision::Start(child));
+        tree.children[child].record.phase = Phase::Running;
+    }
+    tree
+}
+
+#[test]
+fn strategies_take_the_right_siblings_along() {
+    for (strategy, expected) in [
+        (Strategy::OneForOne, 0b010),
+        (Strategy::RestForOne, 0b110),
+        (Strategy::OneForAll, 0b111),
+    ] {
+        assert_eq!(tree(strategy, POLICY).on_fault(1, 5), Decision::Restart(expected));
+    }
+}
+
+#[test]
+fn siblings_that_are_new_or_stopped_are_left_alone() {
+    let mut tree = tree(Strategy::OneForAll, POLICY);
+    tree.children[0].record.phase = Phase::Stopped;
+    tree.children[2].record.phase = Phase::New;
+    assert_eq!(tree.on_fault(1, 5), Decision::Restart(0b010));
+}
+
+#[test]
+fn a_crash_loop_is_stopped_and_stays_stopped() {
+    let mut tree = tree(Strategy::OneForOne, POLICY);
+    for _ in 0..POLICY.restarts_max {
+        assert_eq!(tree.on_fault(1, 5), Decision::Restart(0b010));
+    }
+    assert_eq!(tree.on_fault(1, 5), Decision::Stop);
+    assert_eq!(tree.on_fault(1, 1_000_000), Decision::Stop);
+    assert_eq!(tree.on_fault(0, 5), Decision::Restart(0b001), "a sibling has its own count");
+}
+
+#[test]
+fn the_window_slides() {
+    let mut tree = tree(Strategy::OneForOne, POLICY);
+    for now_ms in [10, 20, 30] {
+        assert!(matches!(tree.on_fault(0, now_ms), Decision::Restart(_)));
+    }
+    // The restart at 10 has left the window of 100 ms; the one at 20 has not.
+    assert!(matches!(tree.on_fault(0, 110), Decision::Restart(_)));
+    assert_eq!(tree.on_fault(0, 119), Decision::Stop);
+}
+
+#[test]
+fn a_steady_rate_below_the_intensity_goes_on_for_ever() {
+    let policy = ChildPolicy { restarts_max: 64, window_ms: 640, ..POLICY };
+    let mut tree = tree(Strategy::OneForOne, policy);
+    for n in 1..100_000 {
+        assert!(matches!(tree.on_fault(0, n * 10), Decision::Restart(_)), "restart {n}");
+    }
+}
+
+#[test]
+fn the_intensity_is_exact_against_a_plain_list_of_times() {
+    // Seeded random gaps; the model keeps every restart ever granted.
+    let mut state = 42u64;
+    let mut tree = tree(Strategy::OneForOne, ChildPolicy { beyond: Beyond::Escalate, ..POLICY });
+    let (mut granted, mut now_ms) = (Vec::new(), 0);
+    for step in 0..10_000 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        now_ms += state >> 58;
+        let recent = granted.iter().filter(|&&then| now_ms - then < 100).count();
+        let expected = recent < POLICY.restarts_max as usize;
+        let is_restart = matches!(tree.on_fault(0, now_ms), Decision::Restart(_));
+        assert_eq!(is_restart, expected, "seed 42, step {step}");
+        if is_restart {
+            granted.push(now_ms);
+        }
+    }
+}
+
+#[test]
+fn beyond_the_intensity_the_policy_decides() {
+    for (beyond, expected) in [
+        (Beyond::Escalate, Decision::Escalate),
+        (Beyond::Reset, Decision::Reset),
+        (Beyond::Stop, Decision::Stop),
+    ] {
+        let mut tree = tree(Strategy::OneForOne, ChildPolicy { beyond, ..POLICY });
+        for _ in 0..POLICY.restarts_max {
+            tree.on_fault(0, 5);
+        }
+        assert_eq!(tree.on_fault(0, 5), expected);
+    }
+}
+
+#[test]
+fn a_clock_that_runs_backwards_grants_nothing() {
+    let mut tree = tree(Strategy::OneForOne, POLICY);
+    for _ in 0..POLICY.restarts_max {
+        tree.on_fault(0, u64::MAX);
+    }
+    assert_eq!(tree.on_fault(0, 0), Decision::Stop);
+}
+
+#[test]
+fn a_restarted_supervisor_repeats_what_it_had_not_finished() {
+    let mut tree = tree(Strategy::OneForOne, POLICY);
+    tree.children[2].record.phase = Phase::Loading;
+    assert_eq!(tree.on_own_restart(false), 0b100);
+    tree.children[0].record.phase = Phase::New;
+    tree.children[1].record.phase = Phase::Stopped;
+    assert_eq!(tree.on_own_restart(true), 0b110, "escalation gives the stopped a new chance");
+    assert!(tree.children.iter().all(|child| child.record.restarts == 0));
+}
