@@ -31,6 +31,8 @@ type Disk = VirtioDisk<MmioTransport<'static>>;
 #[protection_domain(stack_size = 0x8000, heap_size = 0x10000)]
 fn init() -> impl Handler {
     pd_setup::log();
+    // The transport would tell its life's story at every start.
+    log::set_max_level(log::LevelFilter::Info);
     let topology = pd_setup::topology();
     let disk = find_disk(&topology);
     let clients: Vec<_> = topology.clients(topology.name(), "requests").collect();

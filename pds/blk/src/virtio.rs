@@ -4,7 +4,7 @@
 //! A virtio block device (virtio 1.2, section 5.2) as a [`Device`].
 //!
 //! Registers and negotiation are `virtio-drivers`'; the queue is ours, for the reasons in
-//! `docs/decisions/block-queue.md`.
+//! `docs/decisions/0010-block-queue.md`.
 //!
 //! Memory in `blk_dma`: the queue, then one cell of 64 bytes per tag: request header (16 bytes),
 //! status byte (at 16), range for discard and write zeroes (at 32).
