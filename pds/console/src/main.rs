@@ -9,14 +9,13 @@
 
 extern crate alloc;
 
-use alloc::{borrow::ToOwned, vec, vec::Vec};
+use alloc::{borrow::ToOwned, vec::Vec};
 
 use arm_pl011_uart::{DataBits, LineConfig, PL011Registers, Parity, StopBits};
 use console_service::{Console, Ring, STATE_BYTES, Uart};
 use log_ring::Surroundings;
-use sel4_microkit::{ChannelSet, Handler, Infallible, protection_domain, var};
-use sel4_shared_memory::{SharedMut, SharedRef};
-use topology::Topology;
+use sel4_microkit::{ChannelSet, Handler, Infallible, panicking, protection_domain, var};
+use sel4_shared_memory::SharedMut;
 
 /// Input clock of the UART on QEMU virt, and what a terminal expects.
 const UART_CLOCK_HZ: u32 = 24_000_000;
@@ -67,6 +66,7 @@ fn init() -> impl Handler {
         notify: || {},
     };
     log_ring::init(own_log, recovery::epoch(), around).expect("console_state has room for a log");
+    panicking::set_hook(&|info| log_ring::emergency(format_args!("{info}")));
 
     let rings = find_rings(own_ring);
     let uart = Pl011::new(*var!(uart_vaddr: usize = 0));
@@ -80,23 +80,13 @@ fn init() -> impl Handler {
 
 /// The console's own ring first, then those of the PDs, as system.xml lists them.
 fn find_rings(own: Ring) -> Vec<Ring> {
-    let (vaddr, size) = (
-        *var!(topology_vaddr: usize = 0),
-        *var!(topology_size: usize = 0),
-    );
-    let table = SharedRef::from_mapped(vaddr, size).expect("console_topology is mapped");
-    let mut bytes = vec![0; size];
-    table.read_bytes(0, &mut bytes);
-    let topology = Topology::parse(&bytes).expect("console_topology is a table");
-    let mut rings = vec![own];
-    for (pd, region) in topology.clients("console", "log") {
-        let memory = SharedRef::from_mapped(region.vaddr as usize, region.size as usize);
-        rings.push(Ring {
-            pd: pd.to_owned(),
-            memory: memory.expect("a log region is mapped"),
-        });
-    }
-    rings
+    let topology = pd_setup::topology();
+    let rings = topology.clients(topology.name(), "log");
+    let rings = rings.map(|(pd, region)| Ring {
+        pd: pd.to_owned(),
+        memory: pd_setup::reads(&region),
+    });
+    [own].into_iter().chain(rings).collect()
 }
 
 struct Service(Console<Pl011>);

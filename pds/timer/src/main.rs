@@ -9,21 +9,15 @@
 
 extern crate alloc;
 
-use alloc::{format, vec, vec::Vec};
+use alloc::{format, vec::Vec};
 
-use log_ring::Surroundings;
 use mmio::fields::ReadPure;
 use sel4_microkit::{Channel, ChannelSet, Handler, Infallible, protection_domain, var};
-use sel4_shared_memory::{SharedMut, SharedRef};
 use timer_service::{Alarm, Pages, Service, World};
 use topology::{Region, Topology};
 
 /// Interrupt of the physical timer, INTID 30.
 const IRQ: Channel = Channel::new(0);
-const CONSOLE: Channel = Channel::new(1);
-
-/// The region `timer_clock`.
-const CLOCK_BYTES: usize = 0x1000;
 
 /// PL031: the data register counts seconds since 1970 UTC (DDI 0224, section 3.3.1).
 #[repr(C)]
@@ -57,60 +51,46 @@ impl World for Machine {
 
 #[protection_domain(stack_size = 0x8000, heap_size = 0xb0000)]
 fn init() -> impl Handler {
-    let log = SharedMut::from_mapped(*var!(log_vaddr: usize = 0), *var!(log_size: usize = 0));
-    let around = Surroundings {
-        ticks: recovery::ticks,
-        notify: || CONSOLE.notify(),
-    };
-    log_ring::init(log.expect("the log is mapped"), recovery::epoch(), around)
-        .expect("the log has room");
-
-    let (vaddr, size) = (
-        *var!(topology_vaddr: usize = 0),
-        *var!(topology_size: usize = 0),
-    );
-    let table = SharedRef::from_mapped(vaddr, size).expect("timer_topology is mapped");
-    let mut bytes = vec![0; size];
-    table.read_bytes(0, &mut bytes);
-    let topology = Topology::parse(&bytes).expect("timer_topology is a table");
-
+    pd_setup::log();
+    let topology = pd_setup::topology();
     let mut machine = Machine {
         clients: Vec::new(),
     };
     let mut pages = Vec::new();
-    for (client, timers) in topology.clients("timer", "timers") {
-        let channel = topology.channel_to(client).expect("a client has a channel");
+    for (client, timers) in topology.clients(topology.name(), "timers") {
+        let Some(channel) = topology.channel_to(client) else {
+            panic!("system.xml: no channel to '{client}'");
+        };
         machine.clients.push(Channel::new(channel.id.into()));
         pages.push((client, client_pages(&topology, client, &timers)));
     }
     let channels = machine.clients.clone();
-
-    let clock = SharedMut::from_mapped(*var!(timer_clock_vaddr: usize = 0), CLOCK_BYTES);
+    let clock = topology
+        .region("timer_clock")
+        .expect("system.xml maps timer_clock");
     let service = Service::attach(
         machine,
-        clock.expect("timer_clock is mapped"),
+        pd_setup::writes(&clock),
         pages,
         arm_generic_timer::frequency_hz(),
         recovery::epoch(),
         wall_clock_ns,
     );
-    let service = service.expect("the pages are of the right size");
+    let service = service.unwrap_or_else(|error| panic!("system.xml: {error:?}"));
     recovery::ready();
     Timer { service, channels }
 }
 
 fn client_pages(topology: &Topology<'_>, client: &str, timers: &Region<'_>) -> Pages {
     let firings = topology.region(&format!("timer_to_{client}_firings"));
-    let firings = firings.expect("a client with timers has firings");
-    let control = topology.region(&format!("{client}_to_timer_control"));
-    let shared_ref = |region: &Region<'_>| {
-        SharedRef::from_mapped(region.vaddr as usize, region.size as usize).expect("mapped")
+    let Some(firings) = firings else {
+        panic!("system.xml: no region timer_to_{client}_firings");
     };
+    let control = topology.region(&format!("{client}_to_timer_control"));
     Pages {
-        timers: shared_ref(timers),
-        firings: SharedMut::from_mapped(firings.vaddr as usize, firings.size as usize)
-            .expect("mapped"),
-        control: control.as_ref().map(shared_ref),
+        timers: pd_setup::reads(timers),
+        firings: pd_setup::writes(&firings),
+        control: control.as_ref().map(pd_setup::reads),
     }
 }
 

@@ -375,6 +375,20 @@ impl<S: Service> Timers<S> {
         Ok(total.saturating_sub(before))
     }
 
+    /// The lateness of this timer's last firing.
+    ///
+    /// # Errors
+    ///
+    /// [`TimerError::Stale`]
+    pub fn lateness(&self, timer: Timer) -> Result<Duration, TimerError> {
+        if self.fired_total(timer)? == 0 {
+            return Ok(Duration::ZERO);
+        }
+        Ok(Duration::from_nanos(
+            firings::lateness(&self.firings, timer.index()).last_ns,
+        ))
+    }
+
     /// The largest lateness of this timer's firings.
     ///
     /// # Errors

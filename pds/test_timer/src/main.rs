@@ -1,0 +1,251 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! A test PD: keeps 1,000 timers armed for [`TEST_TIME`], and accounts for every firing.
+//!
+//! It does not know whether somebody kills the time service meanwhile, and must not notice, other
+//! than by lateness. It ends with a line `KINTSUGI|PASS` or `KINTSUGI|FAIL`.
+
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::{vec, vec::Vec};
+use core::time::Duration;
+
+use log::{error, info};
+use sel4_microkit::{Channel, ChannelSet, Handler, Infallible, protection_domain};
+use timer_client::{Clock, Deadline, Instant, Service, Timer, Timers};
+
+const TIMER: Channel = Channel::new(2);
+
+const ONE_SHOT: usize = 800;
+const PERIODIC: usize = 200;
+const TEST_TIME: Duration = Duration::from_secs(20);
+/// A timer that is overdue by more than this at the end is lost.
+const GRACE: Duration = Duration::from_secs(2);
+
+struct TimerChannel;
+
+impl Service for TimerChannel {
+    fn notify(&mut self) {
+        TIMER.notify();
+    }
+
+    fn wait(&mut self) {
+        microkit_wait::wait_for(TIMER);
+    }
+}
+
+/// One armed timer, and what is expected of it.
+struct Expected {
+    timer: Timer,
+    first: Instant,
+    period: Duration,
+    fired: u64,
+}
+
+impl Expected {
+    /// Deadlines that have passed at `now`.
+    fn due(&self, now: Instant) -> u64 {
+        match (now < self.first, self.period) {
+            (true, _) => 0,
+            (false, Duration::ZERO) => 1,
+            (false, period) => {
+                now.duration_since(self.first).as_nanos() as u64 / period.as_nanos() as u64 + 1
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    firings: u64,
+    early: u64,
+    twice: u64,
+    clock_back: u64,
+    service_lives: u32,
+}
+
+struct Test {
+    timers: Timers<TimerChannel>,
+    expected: Vec<Expected>,
+    /// Which of `expected` has the timer with this index.
+    owner: Vec<usize>,
+    lateness_ns: Vec<u64>,
+    tally: Tally,
+    last: Instant,
+    end: Instant,
+    random: u64,
+}
+
+#[protection_domain(heap_size = 0x200000, stack_size = 0x8000)]
+fn init() -> impl Handler {
+    pd_setup::log();
+    let topology = pd_setup::topology();
+    let region = |name| topology.region(name).expect("system.xml maps it");
+    let clock_page = pd_setup::reads(&region("timer_clock"));
+    let clock = loop {
+        match Clock::attach(clock_page.clone(), recovery::ticks) {
+            Ok(clock) => break clock,
+            Err(_) => TimerChannel.wait(),
+        }
+    };
+    let page = pd_setup::writes(&region("test_timer_to_timer_timers"));
+    let firings = pd_setup::reads(&region("timer_to_test_timer_firings"));
+    let timers = Timers::attach(page, firings, clock, TimerChannel).expect("64 KiB each");
+    info!(
+        "wall clock {} s",
+        timers.clock().system_time().as_nanos() / 1_000_000_000
+    );
+    let last = timers.clock().now();
+    let mut test = Test {
+        timers,
+        expected: Vec::new(),
+        owner: vec![usize::MAX; 1024],
+        lateness_ns: Vec::new(),
+        tally: Tally::default(),
+        last,
+        end: last + TEST_TIME,
+        random: 1,
+    };
+    test.check_sleep();
+    for number in 0..ONE_SHOT + PERIODIC {
+        let period = if number < ONE_SHOT {
+            0
+        } else {
+            1_000_000 + test.random(100_000_000)
+        };
+        let expected = test.arm(Duration::from_nanos(period));
+        test.owner[expected.timer.index()] = number;
+        test.expected.push(expected);
+    }
+    info!("armed {} timers", test.timers.timers().count());
+    test
+}
+
+impl Test {
+    /// Below `limit`; SplitMix64.
+    fn random(&mut self, limit: u64) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.random;
+        word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (word ^ word >> 31) % limit
+    }
+
+    fn arm(&mut self, period: Duration) -> Expected {
+        let wait = Duration::from_nanos(100_000 + self.random(300_000_000));
+        let first = self.timers.clock().now() + wait;
+        let timer = self
+            .timers
+            .start(Deadline::Monotonic(first), period)
+            .expect("1024 timers");
+        Expected {
+            timer,
+            first,
+            period,
+            fired: 0,
+        }
+    }
+
+    fn check_sleep(&mut self) {
+        let start = self.timers.clock().now();
+        self.timers
+            .sleep(Duration::from_millis(10))
+            .expect("a free timer");
+        let slept = self.timers.clock().elapsed(start);
+        info!("slept {} us for 10 ms", slept.as_micros());
+        if slept < Duration::from_millis(10) {
+            self.tally.early += 1;
+        }
+    }
+
+    fn take_firings(&mut self) {
+        while let Some((timer, count)) = self.timers.next_fired() {
+            let now = self.timers.clock().now();
+            if now < self.last {
+                self.tally.clock_back += 1;
+            }
+            self.last = now;
+            let number = self.owner[timer.index()];
+            let expected = &mut self.expected[number];
+            if expected.timer != timer {
+                error!("firing of a timer that was cancelled");
+                self.tally.twice += 1;
+                continue;
+            }
+            expected.fired += count;
+            self.tally.firings += count;
+            if expected.fired > expected.due(now) {
+                // Of a timer that fires once, the second is not early but one too many.
+                let once = expected.period.is_zero() && now >= expected.first;
+                *(if once {
+                    &mut self.tally.twice
+                } else {
+                    &mut self.tally.early
+                }) += 1;
+            }
+            let lateness = self
+                .timers
+                .lateness_max(timer)
+                .map_or(0, |late| late.as_nanos() as u64);
+            self.lateness_ns.push(lateness);
+            if self.expected[number].period.is_zero() {
+                self.timers.cancel(timer).expect("it is ours");
+                let next = self.arm(Duration::ZERO);
+                self.owner[next.timer.index()] = number;
+                self.expected[number] = next;
+            }
+        }
+    }
+
+    fn finish(&mut self) -> ! {
+        let now = self.timers.clock().now();
+        let lost: u64 = self
+            .expected
+            .iter()
+            .map(|e| e.due(now - GRACE).saturating_sub(e.fired))
+            .sum();
+        self.tally.service_lives = self.timers.clock().service_epoch();
+        let Tally {
+            firings,
+            early,
+            twice,
+            clock_back,
+            service_lives,
+        } = self.tally;
+        self.lateness_ns.sort_unstable();
+        let at = |percent: usize| {
+            let last = self.lateness_ns.len().saturating_sub(1);
+            self.lateness_ns
+                .get(last * percent / 100)
+                .copied()
+                .unwrap_or(0)
+        };
+        let (p50, p99, max) = (at(50), at(99), at(100));
+        info!("lateness_ns p50={p50} p99={p99} max={max} restarts={service_lives}");
+        let good = firings > 1000 && early + twice + clock_back + lost == 0;
+        let verdict = if good { "PASS" } else { "FAIL" };
+        info!(
+            "KINTSUGI|{verdict} firings={firings} early={early} twice={twice} lost={lost} \
+             clock_back={clock_back}"
+        );
+        loop {
+            TimerChannel.wait();
+        }
+    }
+}
+
+impl Handler for Test {
+    type Error = Infallible;
+
+    fn notified(&mut self, _channels: ChannelSet) -> Result<(), Infallible> {
+        self.take_firings();
+        if self.last >= self.end {
+            self.finish();
+        }
+        Ok(())
+    }
+}
