@@ -3,7 +3,8 @@
 
 //! The file service's logic; the program around it (`main.rs`) only maps regions and waits.
 //!
-//! From the bottom up: [`disk`] is what we ask of the block service, [`raw`] copies runs of blocks past
+//! From the bottom up: [`disk`] is what we ask of the
+//! block service ([`blk_disk`] asks it), [`raw`] copies runs of blocks past
 //! the cache, [`store`] has the cache and makes transactions with crate `jbd2`, `block_io` shows that to
 //! `rsext4`, [`volume`], [`path`] and [`operations`] are the file system, [`results`] remembers what
 //! operations returned, [`request`] checks what clients ask for, [`service`] takes it from their tables.
@@ -15,6 +16,7 @@
 
 extern crate alloc;
 
+pub mod blk_disk;
 mod block_io;
 pub mod clock;
 pub mod disk;
@@ -26,5 +28,6 @@ pub mod raw;
 pub mod request;
 pub mod results;
 pub mod service;
+pub mod state;
 pub mod store;
 pub mod volume;

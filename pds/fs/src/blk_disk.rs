@@ -1,0 +1,189 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! The disk behind the block service's request table.
+//!
+//! A restart of the block service is not seen: its next life completes what the last one left. After a
+//! restart of ours, requests of the last life may still be under way; they are waited for before
+//! anything else, or a late write could land on what the replay has put in place.
+
+use proto::blk::{
+    CompletionWire, Operation, RequestWire, SECTOR_BYTES, Segment, Status, TRANSFER_BYTES_MAX,
+};
+use request_table::{AttachError, Client, Slot};
+use sel4_shared_memory::{SharedMut, SharedRef};
+
+use crate::disk::{Disk, DiskError};
+
+/// How to tell the block service to look, and to wait for it.
+pub trait BlockPeer {
+    /// Tells the service that there are requests.
+    fn notify(&mut self);
+
+    /// Returns when the service may have completed something.
+    fn wait(&mut self);
+}
+
+/// See the head of this file.
+pub struct BlkDisk<P> {
+    table: Client<RequestWire, CompletionWire>,
+    memory: SharedMut,
+    peer: P,
+    sectors: u64,
+    /// Requests were made since the service was last told.
+    untold: bool,
+    /// First failure of a write since the last wait.
+    failure: Option<DiskError>,
+}
+
+fn check(completion: &CompletionWire) -> Result<u64, DiskError> {
+    let completion = completion.check();
+    match completion.status {
+        Status::Done => Ok(completion.value),
+        Status::NoDevice => Err(DiskError::NoDevice),
+        Status::OutOfRange => Err(DiskError::OutOfRange),
+        _ => Err(DiskError::Io),
+    }
+}
+
+impl<P: BlockPeer> BlkDisk<P> {
+    /// Takes the regions shared with the block service.
+    ///
+    /// # Errors
+    ///
+    /// When a region is too small.
+    pub fn attach(
+        requests: SharedMut,
+        completions: SharedRef,
+        memory: SharedMut,
+        peer: P,
+    ) -> Result<Self, AttachError> {
+        let table = Client::attach(requests, completions)?;
+        let untold = table.outstanding_count() != 0;
+        Ok(Self {
+            table,
+            memory,
+            peer,
+            sectors: 0,
+            untold,
+            failure: None,
+        })
+    }
+
+    /// Waits for what an earlier life has left, then finds out how large the disk is.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError::NoDevice`] when there is none.
+    pub fn start(&mut self) -> Result<(), DiskError> {
+        // How those ended is of no interest: the replay reads what is there.
+        let _ = self.wait();
+        let slot = self.submit(&RequestWire::plain(Operation::Describe));
+        self.sectors = check(&self.wait_for(slot))?;
+        Ok(())
+    }
+
+    fn submit(&mut self, request: &RequestWire) -> Slot {
+        loop {
+            self.untold = true;
+            match self.table.submit(request) {
+                Ok(slot) => return slot,
+                Err(_full) => self.wait_for_any(),
+            }
+        }
+    }
+
+    fn tell(&mut self) {
+        if core::mem::take(&mut self.untold) {
+            self.peer.notify();
+        }
+    }
+
+    fn note(&mut self, completion: &CompletionWire) {
+        if let Err(error) = check(completion) {
+            self.failure.get_or_insert(error);
+        }
+    }
+
+    /// Waits until a request is completed; notes the failures of others.
+    fn wait_for(&mut self, slot: Slot) -> CompletionWire {
+        self.tell();
+        loop {
+            while let Some((found, _, completion)) = self.table.next_completion() {
+                if found == slot {
+                    return completion;
+                }
+                self.note(&completion);
+            }
+            self.peer.wait();
+        }
+    }
+
+    fn wait_for_any(&mut self) {
+        self.tell();
+        loop {
+            if let Some((_, _, completion)) = self.table.next_completion() {
+                self.note(&completion);
+                return;
+            }
+            self.peer.wait();
+        }
+    }
+}
+
+impl<P: BlockPeer> Disk for BlkDisk<P> {
+    fn bytes(&self) -> u64 {
+        self.sectors * u64::from(SECTOR_BYTES)
+    }
+
+    fn memory(&mut self) -> &mut SharedMut {
+        &mut self.memory
+    }
+
+    fn read(&mut self, at: u64, memory: usize, length: usize) -> Result<(), DiskError> {
+        for part in parts(at, memory, length) {
+            let slot = self.submit(&RequestWire::read(part.sector, part.segment));
+            check(&self.wait_for(slot))?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, at: u64, memory: usize, length: usize) -> Result<(), DiskError> {
+        for part in parts(at, memory, length) {
+            self.submit(&RequestWire::write(part.sector, part.segment));
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self) -> Result<(), DiskError> {
+        while self.table.outstanding_count() != 0 {
+            self.wait_for_any();
+        }
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
+    fn flush(&mut self) -> Result<(), DiskError> {
+        // A flush is a barrier: it waits for the writes before it.
+        let slot = self.submit(&RequestWire::plain(Operation::Flush));
+        let completion = self.wait_for(slot);
+        self.wait()?;
+        check(&completion).map(|_| ())
+    }
+}
+
+struct Part {
+    sector: u64,
+    segment: Segment,
+}
+
+/// Splits a transfer into requests.
+fn parts(at: u64, memory: usize, length: usize) -> impl Iterator<Item = Part> {
+    let most = TRANSFER_BYTES_MAX as usize;
+    (0..length).step_by(most).map(move |done| Part {
+        sector: (at + done as u64) / u64::from(SECTOR_BYTES),
+        segment: Segment {
+            offset: (memory + done) as u32,
+            bytes: most.min(length - done) as u32,
+        },
+    })
+}

@@ -1,0 +1,184 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! The file service: ext4 on the block service's disk, for every client in system.xml.
+
+#![no_std]
+#![no_main]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use fs_service::blk_disk::{BlkDisk, BlockPeer};
+use fs_service::clock::InodeClock;
+use fs_service::disk::DiskError;
+use fs_service::mount::MountError;
+use fs_service::service::{ClientRegions, Service};
+use fs_service::state;
+use fs_service::volume::Volume;
+use proto::fs::Errno;
+use sel4_microkit::{Channel, ChannelSet, Handler, Infallible, protection_domain};
+use sel4_shared_memory::SharedMut;
+use timer_client::Clock;
+use topology::{Region, Topology};
+
+const BLK: Channel = Channel::new(2);
+
+/// The block service. We wait for it in the middle of our work, so we have no endpoint.
+struct Blk;
+
+impl BlockPeer for Blk {
+    fn notify(&mut self) {
+        BLK.notify();
+    }
+
+    fn wait(&mut self) {
+        microkit_wait::wait_for(BLK);
+    }
+}
+
+type Disk = BlkDisk<Blk>;
+
+#[protection_domain(stack_size = 0x40000, heap_size = 0x600000)]
+fn init() -> impl Handler {
+    pd_setup::log();
+    let topology = pd_setup::topology();
+    let clock = InodeClock::default();
+    let wall_clock = topology
+        .region("timer_clock")
+        .map(|region| pd_setup::reads(&region));
+    let wall_clock = wall_clock.and_then(|page| Clock::attach(page, recovery::ticks).ok());
+    set_clock(&clock, wall_clock.as_ref());
+    let mut state = pd_setup::writes(&region(&topology, "fs_state"));
+    let volume = mount(&topology, clock.clone(), &mut state);
+
+    let names: Vec<_> = topology.clients(topology.name(), "requests").collect();
+    let clients = names
+        .iter()
+        .map(|(name, _)| client_regions(&topology, name))
+        .collect();
+    let channels = names
+        .iter()
+        .map(|(name, _)| channel_to(&topology, name))
+        .collect();
+    let service = Service::new(volume, clients, recovery::epoch());
+    let service = service.unwrap_or_else(|error| panic!("system.xml: {error}"));
+    let mut handler = Fs {
+        service,
+        channels,
+        clock,
+        wall_clock,
+    };
+    // Unfinished requests first, then word to everybody: a client may have notified a dead life.
+    handler.serve();
+    for client in &handler.channels {
+        client.notify();
+    }
+    recovery::ready();
+    handler
+}
+
+struct Fs {
+    service: Service<Disk>,
+    /// Channel of each client, in the order in which the service knows them.
+    channels: Vec<Channel>,
+    clock: InodeClock,
+    wall_clock: Option<Clock>,
+}
+
+impl Fs {
+    fn serve(&mut self) {
+        set_clock(&self.clock, self.wall_clock.as_ref());
+        let channels = &self.channels;
+        while self
+            .service
+            .run_batch(&mut |client| channels[client].notify())
+        {}
+        self.service.idle();
+    }
+}
+
+impl Handler for Fs {
+    type Error = Infallible;
+
+    fn notified(&mut self, _channels: ChannelSet) -> Result<(), Infallible> {
+        self.serve();
+        Ok(())
+    }
+}
+
+fn set_clock(clock: &InodeClock, wall_clock: Option<&Clock>) {
+    if let Some(wall_clock) = wall_clock {
+        clock.set(wall_clock.system_time().as_nanos());
+    }
+}
+
+/// Mounts the disk, or says why there is nothing to serve. Every request is then answered with an
+/// error, which beats a crash loop.
+fn mount(
+    topology: &Topology<'_>,
+    clock: InodeClock,
+    state: &mut SharedMut,
+) -> Result<Volume<Disk>, Errno> {
+    match try_mount(topology, clock, state) {
+        Ok(volume) => Ok(volume),
+        Err(error) => {
+            log::error!("no file system: {error}");
+            Err(match error {
+                MountError::Disk(DiskError::NoDevice) => Errno::NoDevice,
+                MountError::Disk(_) => Errno::Io,
+                _ => Errno::NeedsCleaning,
+            })
+        }
+    }
+}
+
+fn try_mount(
+    topology: &Topology<'_>,
+    clock: InodeClock,
+    state: &mut SharedMut,
+) -> Result<Volume<Disk>, MountError> {
+    let disk = BlkDisk::attach(
+        pd_setup::writes(&region(topology, "fs_to_blk_requests")),
+        pd_setup::reads(&region(topology, "blk_to_fs_completions")),
+        pd_setup::writes(&region(topology, "fs_to_blk_data")),
+        Blk,
+    );
+    let mut disk = disk.unwrap_or_else(|error| panic!("system.xml: {error}"));
+    disk.start()?;
+    let (volume, report) = Volume::mount(disk, clock, state::boot(state))?;
+    if report.transactions != 0 {
+        log::info!(
+            "replayed {} transactions, {} blocks",
+            report.transactions,
+            report.blocks
+        );
+    }
+    state::set_boot(state, volume.boot());
+    Ok(volume)
+}
+
+fn region<'a>(topology: &Topology<'a>, name: &str) -> Region<'a> {
+    let region = topology.region(name);
+    region.unwrap_or_else(|| panic!("system.xml: {} does not map {name}", topology.name()))
+}
+
+fn client_regions(topology: &Topology<'_>, client: &str) -> ClientRegions {
+    let me = topology.name();
+    let region = |name: &str| region(topology, name);
+    ClientRegions {
+        requests: pd_setup::reads(&region(&format!("{client}_to_{me}_requests"))),
+        completions: pd_setup::writes(&region(&format!("{me}_to_{client}_completions"))),
+        input: pd_setup::reads(&region(&format!("{client}_to_{me}_data"))),
+        output: pd_setup::writes(&region(&format!("{me}_to_{client}_data"))),
+    }
+}
+
+fn channel_to(topology: &Topology<'_>, client: &str) -> Channel {
+    let channel = topology.channel_to(client);
+    let channel = channel.unwrap_or_else(|| panic!("system.xml: no channel to {client}"));
+    Channel::new(usize::from(channel.id))
+}
