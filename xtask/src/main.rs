@@ -17,6 +17,7 @@ mod error;
 mod image;
 mod kernels;
 mod overlay;
+mod policy;
 mod qemu;
 mod run;
 mod system;

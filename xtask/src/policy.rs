@@ -1,0 +1,206 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! Compiles `policy.toml` into the table that the supervisors map.
+//!
+//! ```toml
+//! [defaults]                 # for every PD; each key may be left out
+//! restarts_max = 50          # restarts granted to one PD ...
+//! window_ms = 1000           # ... in any window of so many milliseconds
+//! beyond = "escalate"        # one restart too many: "escalate", "stop" or "reset"
+//! strategy = "one_for_one"   # of a supervisor: also "rest_for_one", "one_for_all"
+//!
+//! [pd.blk]                   # overrides for one PD
+//! restarts_max = 10
+//! ```
+//!
+//! Unknown keys, names that are not in the system description and impossible values are errors
+//! with line and caret. Without the file everybody gets `policy::ChildPolicy::DEFAULT`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use policy::{Beyond, ChildPolicy, RESTARTS_MAX_MAX, Strategy};
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::diagnostics::{Diagnostic, Source, render};
+use crate::error::{Context, Error, Result};
+use crate::system::System;
+use crate::workspace;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    defaults: Entry,
+    #[serde(default)]
+    pd: BTreeMap<String, Spanned<Entry>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    restarts_max: Option<Spanned<u32>>,
+    window_ms: Option<Spanned<u32>>,
+    beyond: Option<BeyondName>,
+    strategy: Option<StrategyName>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum BeyondName {
+    Escalate,
+    Stop,
+    Reset,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StrategyName {
+    OneForOne,
+    RestForOne,
+    OneForAll,
+}
+
+impl Entry {
+    /// Puts what the entry says over `base`.
+    fn over(&self, base: ChildPolicy, wrong: &mut Vec<Diagnostic>) -> ChildPolicy {
+        let mut policy = base;
+        if let Some(value) = &self.restarts_max {
+            policy.restarts_max = *value.get_ref();
+            if !(1..=RESTARTS_MAX_MAX).contains(value.get_ref()) {
+                let message = format!("restarts_max is {}", value.get_ref());
+                let help = format!("a supervisor remembers 1 to {RESTARTS_MAX_MAX} restarts");
+                wrong.push(Diagnostic::error(message, &value.span()).help(help));
+            }
+        }
+        if let Some(value) = &self.window_ms {
+            policy.window_ms = *value.get_ref();
+            if *value.get_ref() == 0 {
+                let help = "give the length of the window in milliseconds, 1 or more";
+                wrong.push(Diagnostic::error("window_ms is 0", &value.span()).help(help));
+            }
+        }
+        match self.beyond {
+            Some(BeyondName::Escalate) => policy.beyond = Beyond::Escalate,
+            Some(BeyondName::Stop) => policy.beyond = Beyond::Stop,
+            Some(BeyondName::Reset) => policy.beyond = Beyond::Reset,
+            None => {}
+        }
+        match self.strategy {
+            Some(StrategyName::OneForOne) => policy.strategy = Strategy::OneForOne,
+            Some(StrategyName::RestForOne) => policy.strategy = Strategy::RestForOne,
+            Some(StrategyName::OneForAll) => policy.strategy = Strategy::OneForAll,
+            None => {}
+        }
+        policy
+    }
+}
+
+/// Turns the text of a policy file into the policies of all PDs in `names`.
+fn compile(
+    text: &str,
+    names: &[String],
+) -> std::result::Result<Vec<(String, ChildPolicy)>, Vec<Diagnostic>> {
+    let file: File = toml::from_str(text).map_err(|error| {
+        let span = error.span().unwrap_or(0..0);
+        vec![Diagnostic::error(error.message().trim_end(), &span)]
+    })?;
+    let mut wrong = Vec::new();
+    let defaults = file.defaults.over(ChildPolicy::DEFAULT, &mut wrong);
+    for (name, entry) in &file.pd {
+        if !names.contains(name) {
+            let message = format!("no PD is called '{name}'");
+            let help = format!("the system description has: {}", names.join(", "));
+            wrong.push(Diagnostic::error(message, &entry.span()).help(help));
+        }
+    }
+    let policies = names
+        .iter()
+        .map(|name| {
+            let entry = file.pd.get(name);
+            let policy = entry.map_or(defaults, |entry| entry.get_ref().over(defaults, &mut wrong));
+            (name.clone(), policy)
+        })
+        .collect();
+    if wrong.is_empty() {
+        Ok(policies)
+    } else {
+        Err(wrong)
+    }
+}
+
+/// Writes `policy.table` for `system` into the build folder, from the file at `path` if there is one.
+///
+/// # Errors
+///
+/// When the file says something impossible, or cannot be read.
+pub fn write(path: &Path, system: &System, build_dir: &Path) -> Result<()> {
+    let text = match path.exists() {
+        true => std::fs::read_to_string(path).context(format!("read '{}'", path.display()))?,
+        false => String::new(),
+    };
+    let names: Vec<_> = system.pds.iter().map(|pd| pd.name.clone()).collect();
+    let policies = compile(&text, &names).map_err(|wrong| {
+        let source = Source {
+            path: path.display().to_string(),
+            text: text.clone(),
+        };
+        Error::rendered(render(&source, &wrong))
+    })?;
+    workspace::write(&build_dir.join("policy.table"), &policy::build(&policies))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn messages(text: &str) -> String {
+        let source = Source {
+            path: "policy.toml".into(),
+            text: text.into(),
+        };
+        render(
+            &source,
+            &compile(text, &["blk".into(), "fs".into()]).unwrap_err(),
+        )
+    }
+
+    fn policy_of(text: &str, index: usize) -> ChildPolicy {
+        compile(text, &["blk".into(), "fs".into()]).expect("valid")[index].1
+    }
+
+    #[test]
+    fn an_empty_file_means_the_defaults() {
+        assert_eq!(policy_of("", 1), ChildPolicy::DEFAULT);
+    }
+
+    #[test]
+    fn an_entry_overrides_the_defaults_of_the_file() {
+        let text = "[defaults]\nrestarts_max = 5\nbeyond = \"stop\"\n[pd.blk]\nrestarts_max = 7\n";
+        let blk = policy_of(text, 0);
+        assert_eq!((blk.restarts_max, blk.beyond), (7, Beyond::Stop));
+        assert_eq!(policy_of(text, 1).restarts_max, 5);
+    }
+
+    #[test]
+    fn mistakes_are_shown_where_they_are() {
+        for (text, expected) in [
+            ("[pd.blk]\nrestart_max = 3\n", "unknown field `restart_max`"),
+            ("[pd.block]\nrestarts_max = 3\n", "no PD is called 'block'"),
+            ("[pd.blk]\nrestarts_max = 0\n", "restarts_max is 0"),
+            (
+                "[pd.blk]\nrestarts_max = 65\n",
+                "a supervisor remembers 1 to 64 restarts",
+            ),
+            ("[pd.blk]\nwindow_ms = 0\n", "window_ms is 0"),
+            ("[pd.blk]\nbeyond = \"panic\"\n", "unknown variant `panic`"),
+            ("[pd.blk]\nstrategy = 3\n", "policy.toml:2:12"),
+            ("[pd.blk\n", "policy.toml:1:"),
+        ] {
+            let found = messages(text);
+            assert!(found.contains(expected), "{text}\n{found}");
+        }
+    }
+}
