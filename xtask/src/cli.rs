@@ -47,8 +47,8 @@ pub enum Command {
     Doctor(KernelArgs),
     /// Check the sources against the project's rules.
     Tidy,
-    /// Remove the build folder.
-    Clean,
+    /// Remove what was put into the build folder.
+    Clean(CleanArgs),
 }
 
 /// Arguments of `check`.
@@ -135,6 +135,12 @@ pub struct TestArgs {
     pub kernel: KernelArgs,
     /// Tests to run, by a part of their names; without any, all.
     pub names: Vec<String>,
+    /// Run the host's tests, tidy and check first, and count them too.
+    #[arg(long)]
+    pub all: bool,
+    /// Where each test gets a folder, below `tests`.
+    #[arg(long, env = "BUILD_DIR", value_name = "DIR", default_value = "build")]
+    pub build_dir: PathBuf,
     /// Show the serial output of tests that pass, too.
     #[arg(long)]
     pub verbose: bool,
@@ -144,6 +150,14 @@ pub struct TestArgs {
     /// Write the result as two numbers, passed and failed, to this file too.
     #[arg(long, value_name = "FILE")]
     pub summary: Option<PathBuf>,
+}
+
+/// Arguments of `clean`.
+#[derive(Debug, Args)]
+pub struct CleanArgs {
+    /// The build folder.
+    #[arg(long, env = "BUILD_DIR", value_name = "DIR", default_value = "build")]
+    pub build_dir: PathBuf,
 }
 
 /// A kernel.

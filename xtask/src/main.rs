@@ -8,11 +8,14 @@
 mod board;
 mod build;
 mod check;
+mod clean;
 mod cli;
 mod compile;
 mod cut;
 mod dev_image;
 mod diagnostics;
+mod disk;
+mod doctor;
 mod error;
 mod image;
 mod kernels;
@@ -21,6 +24,8 @@ mod policy;
 mod qemu;
 mod run;
 mod system;
+mod target_test;
+mod tidy;
 mod toolchain;
 mod topology;
 mod workspace;
@@ -37,12 +42,18 @@ fn main() -> ExitCode {
         Command::Build(args) => build::run(args),
         Command::Image(args) => image::run(args),
         Command::Run(args) => run::run(args),
-        _ => Ok(()),
+        Command::Test(args) => target_test::run(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Tidy => tidy::run(),
+        Command::Clean(args) => clean::run(&args.build_dir),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            let text = error.to_string();
+            if !text.is_empty() {
+                eprintln!("{text}");
+            }
             ExitCode::FAILURE
         }
     }

@@ -36,6 +36,8 @@ pub struct Machine {
 pub struct Watch {
     /// A line with one of these ends the run well.
     pub until: Vec<String>,
+    /// Lines with each of these, in any order, end the run well when the last has appeared.
+    pub all: Vec<String>,
     /// A line with one of these ends the run badly.
     pub fail: Vec<String>,
     /// A guard.
@@ -47,8 +49,8 @@ pub struct Watch {
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub enum End {
-    /// A line with one of the texts of [`Watch::until`].
-    Seen(String),
+    /// A line with one of the texts of [`Watch::until`], or the last of [`Watch::all`].
+    Seen,
     /// A line with one of the texts of [`Watch::fail`].
     Failed(String),
     /// QEMU ended by itself.
@@ -210,6 +212,7 @@ fn supervise(
     started: Instant,
     serial: &mut Serial,
 ) -> Result<End> {
+    let mut awaited = watch.all.clone();
     loop {
         let left = watch
             .timeout
@@ -228,24 +231,28 @@ fn supervise(
             Err(RecvTimeoutError::Disconnected) => {
                 // Both streams are closed: QEMU has ended, and nothing more will come.
                 let status = child.wait().context("wait for QEMU")?;
-                let last = serial.finish().and_then(|line| judge(&line, watch));
+                let last = serial
+                    .finish()
+                    .and_then(|line| judge(&line, watch, &mut awaited));
                 return Ok(last.unwrap_or(End::Exited(status)));
             }
         };
         for line in lines {
-            if let Some(end) = judge(&line, watch) {
+            if let Some(end) = judge(&line, watch, &mut awaited) {
                 return Ok(end);
             }
         }
     }
 }
 
-fn judge(line: &str, watch: &Watch) -> Option<End> {
+fn judge(line: &str, watch: &Watch, awaited: &mut Vec<String>) -> Option<End> {
     let has = |texts: &[String]| texts.iter().any(|text| line.contains(text.as_str()));
     if has(&watch.fail) {
         return Some(End::Failed(line.to_owned()));
     }
-    has(&watch.until).then(|| End::Seen(line.to_owned()))
+    awaited.retain(|text| !line.contains(text.as_str()));
+    let complete = !watch.all.is_empty() && awaited.is_empty();
+    (complete || has(&watch.until)).then_some(End::Seen)
 }
 
 fn echo(watch: &Watch, bytes: &[u8]) {
@@ -279,8 +286,25 @@ mod tests {
             fail: vec!["FAIL".to_owned()],
             ..Watch::default()
         };
-        assert!(judge("nothing", &watch).is_none());
-        assert!(matches!(judge("all done", &watch), Some(End::Seen(_))));
-        assert!(matches!(judge("done: FAIL", &watch), Some(End::Failed(_))));
+        let judge = |line| judge(line, &watch, &mut Vec::new());
+        assert!(judge("nothing").is_none());
+        assert!(matches!(judge("all done"), Some(End::Seen)));
+        assert!(matches!(judge("done: FAIL"), Some(End::Failed(_))));
+    }
+
+    #[test]
+    fn waits_for_all_lines_in_any_order() {
+        let all = vec!["one".to_owned(), "two".to_owned()];
+        let watch = Watch {
+            all: all.clone(),
+            ..Watch::default()
+        };
+        let mut awaited = all;
+        assert!(judge("two", &watch, &mut awaited).is_none());
+        assert!(judge("two", &watch, &mut awaited).is_none());
+        assert!(matches!(
+            judge("one", &watch, &mut awaited),
+            Some(End::Seen)
+        ));
     }
 }

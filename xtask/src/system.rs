@@ -58,8 +58,6 @@ pub struct Pd {
     pub smc: bool,
     /// May use floating point.
     pub fpu: bool,
-    /// Scheduling domain.
-    pub domain: Option<String>,
     /// `program_image@path`.
     pub image: FileName,
     /// `program_image@path_for_symbols`.
@@ -76,8 +74,6 @@ pub struct Pd {
     pub virtual_machine: Option<VirtualMachine>,
     /// Its start tag.
     pub at: Span,
-    /// Where its priority is written, or its start tag.
-    pub priority_at: Span,
     /// Where its budget or period is written, or its start tag.
     pub budget_at: Span,
 }
@@ -245,8 +241,6 @@ pub struct End {
     pub setvar_id: Option<String>,
     /// The element.
     pub at: Span,
-    /// Value of `id`.
-    pub id_at: Span,
 }
 
 /// Ending of a restartable PD's program image.

@@ -14,6 +14,9 @@ use crate::error::{Context, Error, Result};
 /// What PDs are compiled for.
 pub const TARGET: &str = "aarch64-unknown-none";
 
+/// Environment variable that chooses between them, so that both can be tested on one machine.
+const CHOICE: &str = "KINTSUGI_TOOLCHAIN";
+
 /// Set for us by `cargo xtask`'s own cargo; another toolchain must not see them.
 const INHERITED: [&str; 13] = [
     "CARGO",
@@ -55,7 +58,17 @@ impl Toolchain {
     ///
     /// When there is none, with the commands that install one.
     pub fn find() -> Result<Self> {
-        Self::rustup().or_else(Self::debian).ok_or_else(|| {
+        let wanted = std::env::var(CHOICE).unwrap_or_default();
+        let found = match wanted.as_str() {
+            "" => Self::rustup().or_else(Self::debian),
+            "rustup" => Self::rustup(),
+            "debian" => Self::debian(),
+            _ => {
+                let message = format!("{CHOICE} is '{wanted}'");
+                return Err(Error::new(message).help("set it to rustup or debian, or not at all"));
+            }
+        };
+        found.ok_or_else(|| {
             Error::new(format!("no Rust compiler here can build for {TARGET}")).help(format!(
                 "{}, or as root: {}",
                 rustup_command(),
@@ -152,7 +165,7 @@ pub fn rustup_command() -> String {
 
 /// Installs Debian's compiler and the library's sources.
 pub fn debian_command() -> &'static str {
-    "apt-get install --yes rustc-web cargo-web rust-web-src lld"
+    "apt-get install --yes rustc-web cargo-web rust-web-src"
 }
 
 /// A command that does not see what our own cargo has set.

@@ -215,7 +215,6 @@ fn end(element: &Element<'_, '_>, pds: &[Pd]) -> Parsed<End> {
         pp: element.boolean_or("pp", false)?,
         setvar_id: element.value("setvar_id"),
         at: element.at(),
-        id_at: id.at,
     })
 }
 

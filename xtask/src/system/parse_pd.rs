@@ -114,18 +114,8 @@ fn attributes(
         Some(_) => Some(element.required("id")?.number()?),
         None => None,
     };
-    let budget = element.number_or("budget", BUDGET_DEFAULT)?;
-    let period = element.number_or("period", budget)?;
-    let budget_at = element
-        .optional("budget")
-        .or_else(|| element.optional("period"))
-        .map(|a| a.at);
-    if budget > period {
-        let message = format!("budget {budget} us is larger than period {period} us");
-        let help = format!("the budget is {BUDGET_DEFAULT} us unless it is given");
-        let at = element.at_attribute("period");
-        return Err(Box::new(Diagnostic::error(message, &at).help(help)));
-    }
+    let (budget, period) = schedule(element)?;
+    domain(element, system)?;
     if element.number_or("cpu", 0)? != 0 {
         let message = "this board's kernel uses one core: cpu must be 0";
         return Err(Box::new(Diagnostic::error(
@@ -145,7 +135,6 @@ fn attributes(
         stack_size: stack_size(element, board)?,
         smc: element.boolean_or("smc", false)?,
         fpu: element.boolean_or("fpu", true)?,
-        domain: domain(element, system)?,
         image: FileName {
             path: String::new(),
             at: element.at(),
@@ -157,9 +146,30 @@ fn attributes(
         cap_maps: Vec::new(),
         virtual_machine: None,
         at: element.at(),
-        priority_at: element.at_attribute("priority"),
-        budget_at: budget_at.unwrap_or_else(|| element.at()),
+        budget_at: element.at_attribute(budget_attribute(element)),
     })
+}
+
+/// Budget and period in microseconds.
+fn schedule(element: &Element<'_, '_>) -> Parsed<(u64, u64)> {
+    let budget = element.number_or("budget", BUDGET_DEFAULT)?;
+    let period = element.number_or("period", budget)?;
+    if budget > period {
+        let message = format!("budget {budget} us is larger than period {period} us");
+        let help = format!("the budget is {BUDGET_DEFAULT} us unless it is given");
+        let at = element.at_attribute("period");
+        return Err(Box::new(Diagnostic::error(message, &at).help(help)));
+    }
+    Ok((budget, period))
+}
+
+/// The attribute to point at when budget or period is wrong.
+fn budget_attribute(element: &Element<'_, '_>) -> &'static str {
+    if element.optional("budget").is_some() {
+        "budget"
+    } else {
+        "period"
+    }
 }
 
 fn priority(element: &Element<'_, '_>) -> Parsed<u8> {
@@ -190,10 +200,11 @@ fn stack_size(element: &Element<'_, '_>, board: &Board) -> Parsed<u64> {
     ))
 }
 
-fn domain(element: &Element<'_, '_>, system: &System) -> Parsed<Option<String>> {
+/// Checks that a domain is given exactly when the system has domains, and exists.
+fn domain(element: &Element<'_, '_>, system: &System) -> Parsed<()> {
     if system.domains.is_empty() {
         return match element.optional("domain") {
-            None => Ok(None),
+            None => Ok(()),
             Some(attribute) => {
                 let message = format!("domain '{}' is not declared", attribute.value);
                 let help = "declare it in <domains>, before this PD";
@@ -203,7 +214,7 @@ fn domain(element: &Element<'_, '_>, system: &System) -> Parsed<Option<String>> 
     }
     let attribute = element.required("domain")?;
     if system.domains.iter().any(|known| known == attribute.value) {
-        return Ok(Some(attribute.value.to_owned()));
+        return Ok(());
     }
     let message = format!("domain '{}' is not declared", attribute.value);
     let help = format!("declared domains: {}", system.domains.join(", "));

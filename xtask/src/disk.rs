@@ -1,0 +1,156 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! Disk images for tests, made and examined by the host's own ext4 tools (e2fsprogs).
+//!
+//! Nothing here knows the file system: what our service wrote is judged by tools that it has not
+//! seen.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::error::{Context, Error, Result};
+use crate::workspace;
+
+/// Where the tools are on Debian, although a user's PATH may not say so.
+const EXTRA_PATH: &str = "/usr/sbin:/sbin";
+
+/// Makes an image of `megabytes` with an ext4 file system that contains the files of `folder`.
+///
+/// # Errors
+///
+/// When mkfs.ext4 is missing or fails.
+pub fn make_ext4(image: &Path, megabytes: u64, folder: Option<&Path>) -> Result<()> {
+    make_blank(image, megabytes)?;
+    let mut command = tool("mkfs.ext4");
+    command.args(["-q", "-F"]);
+    if let Some(folder) = folder {
+        command.arg("-d").arg(folder);
+    }
+    run(command.arg(image)).map(|_| ())
+}
+
+/// Makes an image of zeros: a disk without a file system.
+///
+/// # Errors
+///
+/// When the file cannot be written.
+pub fn make_blank(image: &Path, megabytes: u64) -> Result<()> {
+    let what = format!("make disk image '{}'", image.display());
+    // A new file: what an earlier run left must not shine through.
+    let file = std::fs::File::create(image).context(&what)?;
+    file.set_len(megabytes << 20).context(&what)
+}
+
+/// Lets fsck look at an image. The image is not changed: fsck gets a copy, replays its journal, as any
+/// mount would after the power went, and then has to find nothing.
+///
+/// # Errors
+///
+/// With fsck's own words when it finds anything.
+pub fn check_ext4(image: &Path) -> Result<()> {
+    let copy = image.with_extension("fsck");
+    std::fs::copy(image, &copy).context(format!("copy '{}'", image.display()))?;
+    // Status 1 says that the journal was replayed, which is no fault.
+    let replay = tool("e2fsck")
+        .args(["-y", "-E", "journal_only"])
+        .arg(&copy)
+        .output();
+    replay.context("run 'e2fsck'")?;
+    let result = run(tool("e2fsck").args(["-f", "-n"]).arg(&copy)).map(|_| ());
+    std::fs::remove_file(&copy).context(format!("remove '{}'", copy.display()))?;
+    result
+}
+
+/// Checks an image with fsck, and that it still has all files of `folder` with their contents.
+///
+/// # Errors
+///
+/// Names what differs.
+pub fn check_files(image: &Path, folder: &Path) -> Result<()> {
+    check_ext4(image)?;
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(current) = folders.pop() {
+        for entry in std::fs::read_dir(&current).context(format!("list '{}'", current.display()))? {
+            let path = entry.context("list a folder")?.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(folder).unwrap_or(&path);
+            let inside = format!("/{}", name.display());
+            if read_file(image, &inside)? != workspace::read(&path)? {
+                return Err(Error::new(format!(
+                    "'{inside}' in the image has other contents now"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads a file out of an image; `path` is absolute within it.
+///
+/// # Errors
+///
+/// When debugfs is missing or there is no such file.
+pub fn read_file(image: &Path, path: &str) -> Result<Vec<u8>> {
+    let output = run(tool("debugfs")
+        .arg("-R")
+        .arg(format!("cat \"{path}\""))
+        .arg(image))?;
+    let message = String::from_utf8_lossy(&output.stderr);
+    // debugfs ends with status 0 all the same; its banner is the first line.
+    match message.lines().find(|line| line.contains("File not found")) {
+        Some(line) => Err(Error::new(format!(
+            "cannot read '{path}' from the image: {line}"
+        ))),
+        None => Ok(output.stdout),
+    }
+}
+
+fn tool(name: &str) -> Command {
+    let mut command = Command::new(name);
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:{EXTRA_PATH}"));
+    command
+}
+
+fn run(command: &mut Command) -> Result<Output> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|error| {
+        Error::new(format!("cannot run '{name}': {error}"))
+            .help("as root: apt-get install --yes e2fsprogs")
+    })?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    let words = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    Err(Error::new(format!(
+        "'{name}' failed ({}):\n{}{}",
+        output.status, words[0], words[1]
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check_ext4, check_files, make_blank, make_ext4, read_file};
+
+    #[test]
+    fn makes_images_that_the_hosts_tools_accept() {
+        let folder = std::env::temp_dir().join(format!("kintsugi-disk-{}", std::process::id()));
+        let files = folder.join("files/deep");
+        std::fs::create_dir_all(&files).unwrap();
+        std::fs::write(files.join("a file"), b"contents").unwrap();
+        let image = folder.join("disk.img");
+        make_ext4(&image, 8, Some(&folder.join("files"))).unwrap();
+        check_files(&image, &folder.join("files")).unwrap();
+        std::fs::write(files.join("a file"), b"other").unwrap();
+        assert!(check_files(&image, &folder.join("files")).is_err());
+        assert_eq!(read_file(&image, "/deep/a file").unwrap(), b"contents");
+        assert!(read_file(&image, "/deep/another").is_err());
+        make_blank(&image, 8).unwrap();
+        assert!(check_ext4(&image).is_err());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -1,0 +1,143 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! `cargo xtask test`: system tests in QEMU, the same list on every kernel that is there.
+//!
+//! A test is a row of [`cases::ALL`]: a system, a disk, and what its serial output must say. With
+//! `--all` the host's tests, the tidy check and the check of system.xml run first and count too.
+
+mod cases;
+mod host;
+mod runner;
+
+use std::path::PathBuf;
+
+use crate::board::Board;
+use crate::cli::{Config, Kernel, TestArgs};
+use crate::error::{Context, Error, Result};
+use crate::kernels::{self, Target};
+use crate::workspace;
+use runner::Outcome;
+
+/// Numbers of the last line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Tests that did what they must.
+    pub passed: u64,
+    /// Tests that did not.
+    pub failed: u64,
+    /// Tests that this machine lacks something for.
+    pub skipped: u64,
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+
+    fn count(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Passed => self.passed += 1,
+            Outcome::Failed(_) => self.failed += 1,
+            Outcome::Skipped(_) => self.skipped += 1,
+        }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// When a test fails, or nothing could be run.
+pub fn run(args: &TestArgs) -> Result<()> {
+    if args.list {
+        for case in cases::ALL {
+            println!("{:24} {}", case.name, case.what);
+        }
+        return Ok(());
+    }
+    let board = Board::load(&workspace::root(), &args.kernel.board)?;
+    let (targets, kernels_line) = targets(args)?;
+    let mut tally = Tally::default();
+    if args.all {
+        tally.add(host::run()?);
+    }
+    let selected: Vec<_> = cases::ALL
+        .iter()
+        .filter(|case| wanted(args, case.name))
+        .collect();
+    if selected.is_empty() {
+        return Err(Error::new("no test has such a name").help("cargo xtask test --list"));
+    }
+    let runner = runner::Runner {
+        args,
+        board: &board,
+        folder: test_folder(args),
+    };
+    for case in selected {
+        for (target, outcome) in runner.run(case, &targets) {
+            tally.count(&outcome);
+            report(case.name, &target, &outcome);
+        }
+    }
+    println!("\n{kernels_line}");
+    if tally.skipped > 0 {
+        println!("{} skipped, for the reasons above", tally.skipped);
+    }
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    if let Some(path) = &args.summary {
+        std::fs::write(path, format!("{} {}\n", tally.passed, tally.failed))
+            .context(format!("write '{}'", path.display()))?;
+    }
+    match tally.failed {
+        0 => Ok(()),
+        _ => Err(Error::rendered(String::new())),
+    }
+}
+
+fn test_folder(args: &TestArgs) -> PathBuf {
+    args.build_dir.join("tests")
+}
+
+fn wanted(args: &TestArgs, name: &str) -> bool {
+    args.names.is_empty() || args.names.iter().any(|part| name.contains(part.as_str()))
+}
+
+/// The kernels to test on, and the line that says so.
+fn targets(args: &TestArgs) -> Result<(Vec<Target>, String)> {
+    let sel4 = |sdk: &PathBuf, config| Target::Sel4 {
+        sdk: sdk.clone(),
+        config,
+    };
+    let mut targets = Vec::new();
+    let mut missing = "";
+    match args.kernel.kernel {
+        Some(_) => targets.push(kernels::choose(&args.kernel)?.target),
+        None => {
+            targets.push(Target::Dev);
+            match kernels::find_sdk(&args.kernel)? {
+                Some(sdk) => {
+                    targets.push(sel4(&sdk, Config::Debug));
+                    targets.push(sel4(&sdk, Config::Release));
+                }
+                None => missing = "; seL4: skipped, no Microkit SDK",
+            }
+        }
+    }
+    if args.kernel.kernel == Some(Kernel::Dev) {
+        missing = "; seL4: not asked for";
+    }
+    let names: Vec<_> = targets.iter().map(Target::name).collect();
+    Ok((targets, format!("kernels: {}{missing}", names.join(", "))))
+}
+
+fn report(name: &str, target: &Target, outcome: &Outcome) {
+    let test = format!("{name} ({})", target.name());
+    match outcome {
+        Outcome::Passed => println!("test {test} ... ok"),
+        Outcome::Skipped(why) => println!("test {test} ... SKIPPED: {why}"),
+        Outcome::Failed(why) => println!("test {test} ... FAILED\n{why}"),
+    }
+}

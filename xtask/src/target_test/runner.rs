@@ -1,0 +1,226 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! Carries out one system test on one kernel after the other.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::board::Board;
+use crate::build::{self, Built};
+use crate::cli::{Config, KernelArgs, SystemArgs, TestArgs};
+use crate::error::{Context, Result};
+use crate::kernels::Target;
+use crate::qemu::{self, End, Finished, Machine, Watch};
+use crate::run;
+use crate::target_test::cases::{Case, Disk, Expect, SystemUnderTest};
+use crate::{disk, image, workspace};
+
+/// Names the folder with Microkit's examples, each in `NAME/debug/NAME.system` with its ELF files.
+const EXAMPLES: &str = "MICROKIT_EXAMPLES";
+/// Where they are looked for when nobody says.
+const EXAMPLES_DEFAULT: &str = "/opt/examples";
+/// Folder with the files of a test's disk.
+const FILES: &str = "files";
+/// Lines of the serial output that a failure shows.
+const TAIL_LINES: usize = 40;
+
+/// How a test ended.
+pub enum Outcome {
+    /// As it must.
+    Passed,
+    /// Otherwise; with the reason.
+    Failed(String),
+    /// Not run; with the reason.
+    Skipped(String),
+}
+
+/// What all tests share.
+pub struct Runner<'a> {
+    /// The command line.
+    pub args: &'a TestArgs,
+    /// The board.
+    pub board: &'a Board,
+    /// Where each test gets a folder.
+    pub folder: PathBuf,
+}
+
+impl Runner<'_> {
+    /// Runs `case` on each of `targets`.
+    pub fn run(&self, case: &Case, targets: &[Target]) -> Vec<(Target, Outcome)> {
+        let folder = self.folder.join(case.name);
+        let mut built = None;
+        let outcome = |target: &Target| match self.system(case, target, &folder) {
+            Err(why) => Outcome::Skipped(why),
+            Ok(system) => self
+                .on(case, &system, &mut built, target, &folder)
+                .unwrap_or_else(|error| Outcome::Failed(error.to_string())),
+        };
+        let outcomes: Vec<Outcome> = targets.iter().map(outcome).collect();
+        targets.iter().cloned().zip(outcomes).collect()
+    }
+
+    /// What to build, or why it cannot be built here.
+    fn system(
+        &self,
+        case: &Case,
+        target: &Target,
+        folder: &Path,
+    ) -> std::result::Result<SystemArgs, String> {
+        let root = workspace::root();
+        let kernel = KernelArgs {
+            ..self.args.kernel.clone()
+        };
+        let build_dir = folder.to_path_buf();
+        match case.system {
+            SystemUnderTest::Ours(overlays) => Ok(SystemArgs {
+                kernel,
+                system: root.join("system.xml"),
+                overlay: overlays.iter().map(|file| root.join(file)).collect(),
+                search_path: Vec::new(),
+                build_dir,
+            }),
+            SystemUnderTest::Example(name) => {
+                let examples = std::env::var_os(EXAMPLES)
+                    .map_or_else(|| PathBuf::from(EXAMPLES_DEFAULT), PathBuf::from);
+                if let Target::Sel4 {
+                    config: Config::Release | Config::Benchmark,
+                    ..
+                } = target
+                {
+                    return Err("it prints through the debug kernel's console only".to_owned());
+                }
+                let files = examples.join(name).join("debug");
+                let system = files.join(format!("{name}.system"));
+                if !system.is_file() {
+                    return Err(format!("no '{}' (set {EXAMPLES})", system.display()));
+                }
+                let search_path = vec![files];
+                Ok(SystemArgs {
+                    kernel,
+                    system,
+                    overlay: Vec::new(),
+                    search_path,
+                    build_dir,
+                })
+            }
+        }
+    }
+
+    /// Runs `case` on one kernel. `last` is what was built for the kernel before.
+    fn on(
+        &self,
+        case: &Case,
+        system: &SystemArgs,
+        last: &mut Option<Built>,
+        target: &Target,
+        folder: &Path,
+    ) -> Result<Outcome> {
+        // PDs built here are the same for all kernels.
+        let built = match last.take().filter(|_| system.search_path.is_empty()) {
+            Some(built) => built,
+            None => build::build(system)?,
+        };
+        let built = &*last.insert(built);
+        let image = image::make_for(built, target)?;
+        let disk = self.disk(case, folder)?;
+        let machine = Machine {
+            image,
+            disk: disk.clone(),
+            icount: false,
+        };
+        let texts = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
+        let all = match case.expect {
+            Expect::AllReady => ready_lines(built),
+            Expect::Lines(lines) => texts(lines),
+        };
+        let mut fail: Vec<String> = texts(case.forbid);
+        fail.push(run::FAIL.to_owned());
+        let watch = Watch {
+            until: Vec::new(),
+            all,
+            fail,
+            timeout: Some(Duration::from_secs(case.timeout_s)),
+            echo: self.args.verbose,
+        };
+        let finished = qemu::watch(self.board, &machine, &watch)?;
+        let serial = folder.join(format!("{}.serial", target.name().replace(' ', "-")));
+        workspace::write(&serial, finished.output.as_bytes())?;
+        let outcome = judge(&finished, &watch);
+        match (outcome, case.after, disk) {
+            (Outcome::Passed, Some(after), Some(disk)) => {
+                after(&disk, &folder.join(FILES)).map(|()| Outcome::Passed)
+            }
+            (outcome, ..) => Ok(outcome),
+        }
+    }
+
+    fn disk(&self, case: &Case, folder: &Path) -> Result<Option<PathBuf>> {
+        let path = folder.join("disk.img");
+        match case.disk {
+            Disk::None => return Ok(None),
+            Disk::Blank(megabytes) => disk::make_blank(&path, megabytes)?,
+            Disk::Ext4(megabytes) => {
+                let files = folder.join(FILES);
+                sample_files(&files)?;
+                disk::make_ext4(&path, megabytes, Some(&files))?;
+            }
+        }
+        Ok(Some(path))
+    }
+}
+
+/// A few files, small and larger than a block, in nested folders and with a long name.
+fn sample_files(folder: &Path) -> Result<()> {
+    let deep = folder.join("nested/folders");
+    workspace::make_folder(&deep)?;
+    let bytes: Vec<u8> = (0..1_000_003_u32)
+        .map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0])
+        .collect();
+    let long = format!("{}.txt", "long-name-".repeat(20));
+    for (path, length) in [
+        (folder.join("empty"), 0),
+        (folder.join("small.txt"), 13),
+        (deep.join("block.bin"), 4096),
+        (deep.join("large.bin"), bytes.len()),
+        (deep.join(long), 100_000),
+    ] {
+        std::fs::write(&path, &bytes[..length]).context(format!("write '{}'", path.display()))?;
+    }
+    Ok(())
+}
+
+/// What each restartable PD says when it is ready for the first time.
+fn ready_lines(built: &Built) -> Vec<String> {
+    let pds = built.loaded.system.pds.iter();
+    pds.filter(|pd| pd.is_restartable())
+        .map(|pd| format!(" {}: ready epoch=0", pd.name))
+        .collect()
+}
+
+fn judge(finished: &Finished, watch: &Watch) -> Outcome {
+    let why = match &finished.end {
+        End::Seen => return Outcome::Passed,
+        End::Failed(line) => format!("the system says: {line}"),
+        End::Exited(status) => format!("QEMU ended too early: {status}"),
+        End::TimedOut => format!("not finished after {:.0?}", finished.elapsed),
+    };
+    let missing = watch
+        .all
+        .iter()
+        .filter(|text| !finished.output.contains(text.as_str()));
+    let mut text = format!("  {why}\n");
+    for line in missing {
+        text.push_str(&format!("  missing: {line}\n"));
+    }
+    let lines: Vec<_> = finished.output.lines().collect();
+    let shown = &lines[lines.len().saturating_sub(TAIL_LINES)..];
+    text.push_str(&format!(
+        "  last {} lines of the serial output:\n",
+        shown.len()
+    ));
+    for line in shown {
+        text.push_str(&format!("  | {line}\n"));
+    }
+    Outcome::Failed(text)
+}
