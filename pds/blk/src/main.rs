@@ -17,7 +17,8 @@ use sel4_microkit::{
     Channel, ChannelSet, DeferredAction, Handler, Infallible, protection_domain, var,
 };
 use topology::Topology;
-use virtio_drivers::transport::mmio::{MmioTransport, VirtIOHeader};
+use virtio_drivers::transport::DeviceTypeError;
+use virtio_drivers::transport::mmio::{MmioError, MmioTransport, VirtIOHeader};
 
 const DEVICE: Channel = Channel::new(0);
 
@@ -108,6 +109,10 @@ fn find_disk(topology: &Topology<'_>) -> Option<Disk> {
     let config: UniqueMmioPointer<'static, [u8]> = config.expect("as above").into();
     let transport = match MmioTransport::new_from_unique(registers, config) {
         Ok(transport) => transport,
+        Err(MmioError::InvalidDeviceID(DeviceTypeError::InvalidDeviceType(0))) => {
+            log::error!("no disk: the virtio slot is empty; all requests will fail");
+            return None;
+        }
         Err(error) => {
             log::error!("no disk: {error}; all requests will fail");
             return None;

@@ -1,1 +1,511 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
 
+//! The driver as it is, against a disk that reorders and fails, and with a death of the driver
+//! between any two stores to memory that outlives it.
+
+mod machine;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use proptest::prelude::*;
+use proto::blk::{
+    Completion, DEVICE_FLUSHES, Operation, RequestWire, SEGMENTS_MAX, Segment, Status,
+};
+use request_table::Client;
+use sel4_shared_memory::host::{Died, HostRegion, Life};
+use test_blk_service::{BLOCK_BYTES, Blocks, Exerciser, Random, contents};
+use virtio_drivers::transport::DeviceType;
+
+use crate::{ClientMemory, Device, NoDisk, Service, VirtioDisk};
+use machine::{EVENT_INDEX, FLUSH, Machine, Registers, VERSION_1};
+
+const DMA_PADDR: u64 = 0xa200_0000;
+const DATA_PADDR: u64 = 0xa000_0000;
+const DATA_BYTES: usize = 64 * BLOCK_BYTES as usize;
+const BLOCKS: u32 = 24;
+const ALL_FEATURES: u64 = FLUSH | EVENT_INDEX | VERSION_1;
+
+type TestService = Service<VirtioDisk<Registers>>;
+
+/// What a client shares with the driver.
+#[derive(Clone)]
+struct Regions {
+    requests: HostRegion,
+    completions: HostRegion,
+    data: HostRegion,
+    data_paddr: u64,
+}
+
+struct World {
+    machine: Rc<RefCell<Machine>>,
+    dma: HostRegion,
+    clients: Vec<Regions>,
+    lives: u32,
+}
+
+impl World {
+    fn new(features: u64, clients: usize, seed: u64) -> Self {
+        let mut machine = Machine::new(BLOCKS as usize * 8, features, seed);
+        let dma = HostRegion::new(0x1_0000);
+        machine.memory.push((DMA_PADDR, dma.clone()));
+        let clients = (0..clients).map(|index| {
+            let data = HostRegion::new(DATA_BYTES);
+            let data_paddr = DATA_PADDR + (index * DATA_BYTES) as u64;
+            machine.memory.push((data_paddr, data.clone()));
+            Regions {
+                requests: HostRegion::new(0x1_0000),
+                completions: HostRegion::new(0x1_0000),
+                data,
+                data_paddr,
+            }
+        });
+        let clients = clients.collect();
+        let machine = Rc::new(RefCell::new(machine));
+        Self {
+            machine,
+            dma,
+            clients,
+            lives: 0,
+        }
+    }
+
+    /// A life of the driver, up to where it waits for events.
+    fn driver(&mut self, life: &Life) -> TestService {
+        let registers = Registers(Rc::clone(&self.machine));
+        let disk = VirtioDisk::start(registers, self.dma.shared_mut(life), DMA_PADDR);
+        let clients = self.clients.iter().map(|client| ClientMemory {
+            requests: client.requests.shared_ref(),
+            completions: client.completions.shared_mut(life),
+            data_paddr: client.data_paddr,
+            data_bytes: DATA_BYTES as u64,
+        });
+        self.lives += 1;
+        let mut service = Service::attach(disk.ok(), clients, self.lives - 1).unwrap();
+        service.run();
+        service
+    }
+
+    fn table(&self, client: usize) -> Blocks {
+        let Regions {
+            requests,
+            completions,
+            ..
+        } = &self.clients[client];
+        Client::attach(
+            requests.shared_mut(&Life::endless()),
+            completions.shared_ref(),
+        )
+        .unwrap()
+    }
+
+    fn exerciser(&self, depth: usize, seed: u64) -> Exerciser {
+        let data = self.clients[0].data.shared_mut(&Life::endless());
+        Exerciser::new(self.table(0), data, BLOCKS, depth, seed)
+    }
+
+    /// What the handler does with an interrupt, if the line is up.
+    fn interrupt(&self, service: &mut TestService) {
+        if self.machine.borrow().interrupt {
+            service.device_mut().unwrap().acknowledge_interrupt();
+            service.run();
+        }
+    }
+
+    /// One turn of everybody. The driver is told what a kernel would tell it, and nothing more.
+    fn turn(&mut self, service: &mut TestService, exerciser: &mut Exerciser) {
+        if exerciser.submit() {
+            service.run();
+        }
+        let effort = self.machine.borrow_mut().random.below(6);
+        self.machine.borrow_mut().work(effort);
+        self.interrupt(service);
+        self.consume(exerciser);
+    }
+
+    /// Completions are right, and what was flushed is on the medium.
+    fn consume(&self, exerciser: &mut Exerciser) {
+        let flushes = exerciser.flushes;
+        exerciser
+            .consume()
+            .unwrap_or_else(|wrong| panic!("{wrong}"));
+        if exerciser.flushes > flushes {
+            let machine = self.machine.borrow();
+            for (block, version) in exerciser.versions().iter().enumerate() {
+                let at = block * BLOCK_BYTES as usize;
+                let word = u64::from_ne_bytes(machine.medium[at + 8..at + 16].try_into().unwrap());
+                let expected = contents(block as u32, *version, 1);
+                assert!(
+                    *version == 0 || word == expected,
+                    "block {block} was not flushed"
+                );
+            }
+        }
+    }
+
+    fn settle(&mut self, service: &mut TestService, exerciser: &mut Exerciser) {
+        for _ in 0..10_000 {
+            if exerciser.outstanding_count() == 0 {
+                return;
+            }
+            self.machine.borrow_mut().work(3);
+            self.interrupt(service);
+            self.consume(exerciser);
+        }
+        panic!("{} requests are lost", exerciser.outstanding_count());
+    }
+
+    /// One request and its completion.
+    fn ask(&self, service: &mut TestService, table: &mut Blocks, wire: &RequestWire) -> Completion {
+        table.submit(wire).unwrap();
+        service.run();
+        for _ in 0..100 {
+            if let Some((_, _, completion)) = table.next_completion() {
+                return completion.check();
+            }
+            self.machine.borrow_mut().work(1);
+            self.interrupt(service);
+        }
+        panic!("no completion for {wire:?}");
+    }
+}
+
+fn segment(offset: u32, bytes: u32) -> Segment {
+    Segment { offset, bytes }
+}
+
+#[test]
+fn a_long_run_with_and_without_each_feature() {
+    for features in [
+        ALL_FEATURES,
+        FLUSH | VERSION_1,
+        EVENT_INDEX | VERSION_1,
+        FLUSH,
+        0,
+    ] {
+        for seed in 0..4 {
+            let mut world = World::new(features, 1, seed);
+            let mut service = world.driver(&Life::endless());
+            let mut exerciser = world.exerciser(16, seed);
+            if features & FLUSH == 0 {
+                // Without a cache everything is on the medium at once; this fake has one.
+                let _ = world.ask(&mut service, &mut world.table(0), &flush());
+                continue;
+            }
+            while exerciser.completed < 3000 {
+                world.turn(&mut service, &mut exerciser);
+            }
+            world.settle(&mut service, &mut exerciser);
+            assert!(exerciser.verified_blocks > 500 && exerciser.flushes > 10);
+            assert_eq!(exerciser.misbehaviour_count(), 0);
+        }
+    }
+}
+
+fn flush() -> RequestWire {
+    RequestWire::plain(Operation::Flush)
+}
+
+/// The indices of the queue have 16 bits: nothing may be lost when they begin again.
+#[test]
+fn indices_wrap_around() {
+    let mut world = World::new(ALL_FEATURES, 1, 1);
+    let mut service = world.driver(&Life::endless());
+    let mut exerciser = world.exerciser(3, 1);
+    while exerciser.completed < 70_000 {
+        world.turn(&mut service, &mut exerciser);
+    }
+    world.settle(&mut service, &mut exerciser);
+}
+
+#[test]
+fn driver_dies_between_any_two_stores() {
+    let mut deaths = 0;
+    for steps in 0.. {
+        let mut world = World::new(ALL_FEATURES, 1, steps);
+        let mut exerciser = world.exerciser(5, steps);
+        let life = Life::of_steps(steps);
+        let end: Result<(), Died> = life.run(|| {
+            let mut service = world.driver(&life);
+            for _ in 0..12 {
+                world.turn(&mut service, &mut exerciser);
+            }
+        });
+        // Nobody has told the disk that its driver is dead.
+        world.machine.borrow_mut().work((steps % 4) as u32);
+        let mut service = world.driver(&Life::endless());
+        for _ in 0..12 {
+            world.turn(&mut service, &mut exerciser);
+        }
+        world.settle(&mut service, &mut exerciser);
+        assert_eq!(
+            exerciser.misbehaviour_count(),
+            0,
+            "died after {steps} stores"
+        );
+        if end.is_ok() {
+            break;
+        }
+        deaths += 1;
+    }
+    assert!(deaths > 200, "only {deaths}");
+}
+
+#[test]
+fn driver_dies_again_and_again() {
+    for seed in 0..300 {
+        let mut world = World::new(ALL_FEATURES, 1, seed);
+        let mut exerciser = world.exerciser(24, seed);
+        let mut random = Random(seed);
+        for _ in 0..8 {
+            let life = Life::of_steps(u64::from(random.below(1500)));
+            let _: Result<(), Died> = life.run(|| {
+                let mut service = world.driver(&life);
+                for _ in 0..10 {
+                    world.turn(&mut service, &mut exerciser);
+                }
+            });
+            world.machine.borrow_mut().work(random.below(8));
+            world.consume(&mut exerciser);
+        }
+        let mut service = world.driver(&Life::endless());
+        world.settle(&mut service, &mut exerciser);
+    }
+}
+
+#[test]
+fn an_error_reaches_the_request_that_failed_and_no_other() {
+    let mut world = World::new(ALL_FEATURES, 1, 7);
+    world.machine.borrow_mut().bad_sector = Some(5 * 8 + 3);
+    let mut service = world.driver(&Life::endless());
+    let mut exerciser = world.exerciser(16, 7);
+    while exerciser.completed < 5000 {
+        world.turn(&mut service, &mut exerciser);
+        assert!(exerciser.failures.1.is_none_or(|block| block == 5));
+    }
+    assert!(exerciser.failures.0 > 50);
+}
+
+#[test]
+fn requests_that_make_no_sense_are_refused_one_by_one() {
+    let mut world = World::new(ALL_FEATURES, 1, 1);
+    let mut service = world.driver(&Life::endless());
+    let mut table = world.table(0);
+    let end = u64::from(BLOCKS) * 8;
+    let one = segment(0, 512);
+    let cases = [
+        (RequestWire::read(end - 1, one), Status::Done),
+        (RequestWire::read(end, one), Status::OutOfRange),
+        (
+            RequestWire::write(end - 1, segment(0, 1024)),
+            Status::OutOfRange,
+        ),
+        (RequestWire::read(u64::MAX - 1, one), Status::OutOfRange),
+        (
+            RequestWire::read(0, segment(DATA_BYTES as u32, 512)),
+            Status::BadAddress,
+        ),
+        (RequestWire::read(0, segment(3, 512)), Status::Invalid),
+        (
+            RequestWire::sectors(Operation::Discard, 0, 1),
+            Status::NotSupported,
+        ),
+        (
+            RequestWire::sectors(Operation::WriteZeroes, 0, 1),
+            Status::NotSupported,
+        ),
+        (flush(), Status::Done),
+        (
+            RequestWire::transfer(Operation::Read, 0, &[one; SEGMENTS_MAX]),
+            Status::Done,
+        ),
+    ];
+    for (wire, expected) in cases {
+        let completion = world.ask(&mut service, &mut table, &wire);
+        assert_eq!(completion.status, expected, "{wire:?}");
+    }
+    let description = world.ask(
+        &mut service,
+        &mut table,
+        &RequestWire::plain(Operation::Describe),
+    );
+    assert_eq!(
+        (description.value, description.flags),
+        (end, DEVICE_FLUSHES)
+    );
+    let wire = RequestWire::transfer(Operation::Identify, 0, &[segment(512, 20)]);
+    assert_eq!(
+        world.ask(&mut service, &mut table, &wire),
+        Completion::done(20)
+    );
+    assert_eq!(
+        &world.clients[0].data.bytes()[512..532],
+        b"kintsugi test disk\0\0"
+    );
+}
+
+#[test]
+fn zeroes_are_written_by_the_device() {
+    const WRITE_ZEROES: u64 = 1 << 14;
+    let mut world = World::new(ALL_FEATURES | WRITE_ZEROES, 1, 1);
+    world.machine.borrow_mut().cache.fill(0xaa);
+    let mut service = world.driver(&Life::endless());
+    let mut table = world.table(0);
+    let wire = RequestWire::sectors(Operation::WriteZeroes, 3, 2);
+    assert_eq!(
+        world.ask(&mut service, &mut table, &wire).status,
+        Status::Done
+    );
+    let zeroes = world
+        .machine
+        .borrow()
+        .cache
+        .iter()
+        .filter(|b| **b == 0)
+        .count();
+    assert_eq!((zeroes, world.machine.borrow().cache[3 * 512]), (1024, 0));
+    let wire = RequestWire::sectors(Operation::WriteZeroes, 0, 65);
+    assert_eq!(
+        world.ask(&mut service, &mut table, &wire).status,
+        Status::Invalid
+    );
+}
+
+#[test]
+fn a_read_only_disk_refuses_writes() {
+    const READ_ONLY: u64 = 1 << 5;
+    let mut world = World::new(ALL_FEATURES | READ_ONLY, 1, 1);
+    let mut service = world.driver(&Life::endless());
+    let mut table = world.table(0);
+    let write = RequestWire::write(0, segment(0, 512));
+    assert_eq!(
+        world.ask(&mut service, &mut table, &write).status,
+        Status::ReadOnly
+    );
+    let read = RequestWire::read(0, segment(0, 512));
+    assert_eq!(
+        world.ask(&mut service, &mut table, &read).status,
+        Status::Done
+    );
+}
+
+#[test]
+fn without_a_disk_requests_fail() {
+    let mut world = World::new(ALL_FEATURES, 1, 1);
+    world.machine.borrow_mut().kind = DeviceType::Network;
+    let registers = Registers(Rc::clone(&world.machine));
+    let error = VirtioDisk::start(registers, world.dma.shared_mut(&Life::endless()), DMA_PADDR);
+    assert_eq!(error.err(), Some(NoDisk::OtherDevice(DeviceType::Network)));
+    let mut service = world.driver(&Life::endless());
+    let mut table = world.table(0);
+    for wire in [flush(), RequestWire::read(0, segment(0, 512))] {
+        assert_eq!(
+            world.ask(&mut service, &mut table, &wire).status,
+            Status::NoDevice
+        );
+    }
+}
+
+#[test]
+fn a_short_queue_takes_fewer_requests_at_a_time() {
+    let mut world = World::new(ALL_FEATURES, 1, 3);
+    world.machine.borrow_mut().queue_size = 16;
+    let mut service = world.driver(&Life::endless());
+    assert_eq!(service.device_mut().unwrap().info().depth, 2);
+    let mut exerciser = world.exerciser(20, 3);
+    while exerciser.completed < 500 {
+        world.turn(&mut service, &mut exerciser);
+    }
+    world.machine.borrow_mut().queue_size = 4;
+    let registers = Registers(Rc::clone(&world.machine));
+    let error = VirtioDisk::start(registers, world.dma.shared_mut(&Life::endless()), DMA_PADDR);
+    assert_eq!(error.err(), Some(NoDisk::QueueTooShort(4)));
+}
+
+#[test]
+fn clients_share_the_device_by_turns() {
+    let mut world = World::new(ALL_FEATURES, 2, 1);
+    let mut service = world.driver(&Life::endless());
+    let (mut greedy, mut modest) = (world.table(0), world.table(1));
+    let read = |slot: u32| RequestWire::read(0, segment(slot * BLOCK_BYTES, 512));
+    for slot in 0..64 {
+        greedy.submit(&read(slot)).unwrap();
+    }
+    service.run();
+    // The device is full. The other client waits for one place, not for 64.
+    modest.submit(&read(0)).unwrap();
+    service.run();
+    greedy.submit(&read(0)).unwrap_err();
+    world.machine.borrow_mut().work(1);
+    world.interrupt(&mut service);
+    world.machine.borrow_mut().work(64);
+    world.interrupt(&mut service);
+    assert!(modest.next_completion().is_some());
+}
+
+/// A flush waits for what came before, and what came after waits for the flush.
+#[test]
+fn a_flush_is_a_barrier() {
+    let mut world = World::new(ALL_FEATURES, 1, 1);
+    let mut service = world.driver(&Life::endless());
+    let mut table = world.table(0);
+    let write = |sector: u64| RequestWire::write(sector, segment(sector as u32 * 512, 512));
+    let before = [
+        table.submit(&write(0)).unwrap(),
+        table.submit(&write(1)).unwrap(),
+    ];
+    let flush = table.submit(&flush()).unwrap();
+    let after = table.submit(&write(2)).unwrap();
+    service.run();
+    let mut order = Vec::new();
+    while order.len() < 4 {
+        world.machine.borrow_mut().work(1);
+        world.interrupt(&mut service);
+        while let Some((slot, _, _)) = table.next_completion() {
+            order.push(slot);
+        }
+    }
+    assert!(before.contains(&order[0]) && before.contains(&order[1]));
+    assert_eq!(order[2..], [flush, after]);
+}
+
+#[test]
+#[should_panic(expected = "the disk reports Head(2) as done")]
+fn a_disk_beside_itself_ends_this_life() {
+    let mut world = World::new(ALL_FEATURES, 1, 1);
+    let mut service = world.driver(&Life::endless());
+    world.machine.borrow_mut().lie(2);
+    service.run();
+}
+
+#[test]
+#[should_panic(expected = "the disk reports tag 3 as done, which was not in progress")]
+fn a_disk_that_invents_completions_ends_this_life() {
+    let mut world = World::new(ALL_FEATURES, 1, 1);
+    let mut service = world.driver(&Life::endless());
+    world.machine.borrow_mut().lie(3 * 6);
+    service.run();
+}
+
+proptest! {
+    /// A client that writes anything anywhere reaches no memory but its own (the fake disk panics
+    /// at any other address), and its neighbour's requests are served.
+    #[test]
+    fn hostile_client(writes in prop::collection::vec((0_usize..4352, any::<u8>()), 1..200)) {
+        let mut world = World::new(ALL_FEATURES, 2, 1);
+        let mut service = world.driver(&Life::endless());
+        let mut hostile = world.table(0);
+        let mut neighbour = world.table(1);
+        for (offset, byte) in writes {
+            let wire = RequestWire::read(u64::from(byte), segment(512, 512));
+            let _ = hostile.submit(&wire);
+            world.clients[0].requests.set_bytes(offset, &[byte]);
+            service.run();
+            world.machine.borrow_mut().work(2);
+            world.interrupt(&mut service);
+        }
+        let completion = world.ask(&mut service, &mut neighbour, &RequestWire::read(0, segment(0, 512)));
+        prop_assert_eq!(completion.status, Status::Done);
+    }
+}

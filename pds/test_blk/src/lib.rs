@@ -41,7 +41,7 @@ pub enum Wrong {
         /// What it is.
         found: u64,
     },
-    /// A request failed.
+    /// A request failed for a reason that is not the medium's.
     Failed(Operation, Status),
     /// A completion came for a slot without a request, or with another sequence number.
     Unexpected(Slot),
@@ -100,12 +100,17 @@ pub struct Exerciser {
     flushing: bool,
     /// Requests completed.
     pub completed: u32,
-    /// Sum of the words read, so that nothing is read for nothing.
+    /// Reads whose every word was right.
     pub verified_blocks: u32,
+    /// Flushes completed.
+    pub flushes: u32,
+    /// Requests that failed on the medium, and the last block of them.
+    pub failures: (u32, Option<u32>),
 }
 
 /// What a word of a block holds.
-fn contents(block: u32, version: u32, word: usize) -> u64 {
+#[must_use]
+pub fn contents(block: u32, version: u32, word: usize) -> u64 {
     let seed = u64::from(block) << 32 | u64::from(version);
     seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ word as u64
 }
@@ -126,6 +131,8 @@ impl Exerciser {
             flushing: false,
             completed: 0,
             verified_blocks: 0,
+            flushes: 0,
+            failures: (0, None),
         }
     }
 
@@ -216,14 +223,18 @@ impl Exerciser {
                 return Err(Wrong::Unexpected(slot));
             };
             self.busy[done.block as usize] = false;
-            let completion = completion.check();
-            if completion.status != Status::Done {
-                return Err(Wrong::Failed(done.operation, completion.status));
-            }
-            match done.operation {
-                Operation::Read => self.verify(slot, done.block)?,
-                Operation::Flush => self.flushing = false,
-                _ => {}
+            match (done.operation, completion.check().status) {
+                (Operation::Read, Status::Done) => self.verify(slot, done.block)?,
+                (Operation::Flush, Status::Done) => {
+                    self.flushing = false;
+                    self.flushes += 1;
+                }
+                (Operation::Write, Status::Done) => {}
+                (Operation::Read | Operation::Write, Status::Io) => {
+                    self.failures = (self.failures.0 + 1, Some(done.block));
+                    self.versions[done.block as usize] = 0;
+                }
+                (operation, status) => return Err(Wrong::Failed(operation, status)),
             }
             // A page must not keep what it held: a read that is skipped would go unnoticed.
             self.data.fill(
@@ -255,6 +266,12 @@ impl Exerciser {
         }
         self.verified_blocks += 1;
         Ok(())
+    }
+
+    /// Returns the version of each block; 0 where its contents are not known.
+    #[must_use]
+    pub fn versions(&self) -> &[u32] {
+        &self.versions
     }
 
     /// Returns how many requests are in progress.

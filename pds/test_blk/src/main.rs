@@ -45,9 +45,11 @@ fn init() -> impl Handler {
     let start = recovery::ticks();
     match exercise(&mut exerciser) {
         Ok(()) => log::info!(
-            "KINTSUGI|PASS test_blk requests={} verified={} restarts={} misbehaviour={} ticks={}",
+            "KINTSUGI|PASS test_blk requests={} verified={} failures={:?} restarts={} \
+             misbehaviour={} ticks={}",
             exerciser.completed,
             exerciser.verified_blocks,
+            exerciser.failures,
             exerciser.server_epoch(),
             exerciser.misbehaviour_count(),
             recovery::ticks() - start
