@@ -434,7 +434,6 @@ fn region_contents(system: &SystemSpec, paddrs: &[u64]) -> Vec<Ram> {
             content.len() as u64
         };
         if size > 0 {
-            let what = format!("memory region '{}'", region.name);
             ram.push(Ram {
                 paddr,
                 size,

@@ -146,10 +146,11 @@ impl Kernel {
                 Some(reply) => self.push_reply(sender, receiver, reply, can_donate),
                 None => self.set_state(sender, State::Inactive),
             }
-        } else if can_donate && self.thread(receiver).sched_context.is_none() {
-            if let Some(context) = self.thread(sender).sched_context {
-                self.donate(context, receiver);
-            }
+        } else if can_donate
+            && self.thread(receiver).sched_context.is_none()
+            && let Some(context) = self.thread(sender).sched_context
+        {
+            self.donate(context, receiver);
         }
         self.set_state(receiver, State::Running);
         self.possibly_switch_to(receiver);

@@ -169,11 +169,11 @@ impl Kernel {
             }
         };
         let info = MessageInfo::from_word(self.thread(current).registers.x[1]);
+        if self.refuse_extra_caps(m, current, info, cap, how) {
+            return;
+        }
         match cap {
             Cap::Endpoint { endpoint, badge } => {
-                if self.refuse_cap_transfer(m, current, info, how) {
-                    return;
-                }
                 let can_donate = how.mode.call || how.first_phase;
                 self.send(m, current, endpoint, badge, how.mode, can_donate);
             }
@@ -207,19 +207,24 @@ impl Kernel {
         }
     }
 
-    /// Sending capabilities is not part of Microkit. Empty slots send nothing, on seL4 as here.
-    fn refuse_cap_transfer(
+    /// Looks at the capabilities that a message names. An address that does not resolve is a fault;
+    /// sending a capability is not part of Microkit, but empty slots send nothing, on seL4 as here.
+    fn refuse_extra_caps(
         &mut self,
         m: &mut impl Machine,
         current: ThreadId,
         info: MessageInfo,
+        target: Cap,
         how: Invoke,
     ) -> bool {
         for index in 0..info.extra_caps() {
             let address = m.ipc_word(current, BUFFER_CAPS + index as usize);
             match self.cspaces.lookup(current, address) {
-                Ok(Cap::Null) => {}
-                Ok(_) => self.not_implemented(m, current, "sending a capability in a message"),
+                Ok(cap) => {
+                    if cap != Cap::Null && matches!(target, Cap::Endpoint { .. }) {
+                        self.not_implemented(m, current, "sending a capability in a message");
+                    }
+                }
                 Err(lookup) => {
                     if how.mode.blocking {
                         let fault = Fault::Cap {
@@ -354,7 +359,7 @@ fn tag(cap: Cap) -> u64 {
         Cap::Tcb(_) => 12,
         Cap::IrqHandler(_) => 16,
         Cap::SchedContext(_) => 22,
-        Cap::Vspace(_) => 3,
+        Cap::Vspace(_) => 9,
         Cap::Smc => 25,
     }
 }
