@@ -59,6 +59,43 @@ impl Expected {
     }
 }
 
+/// Counts by size, to an eighth: buckets `[2^e (1 + s/8), 2^e (1 + (s+1)/8))`.
+struct Histogram {
+    counts: Vec<u64>,
+    max: u64,
+}
+
+impl Histogram {
+    fn new() -> Self {
+        Self {
+            counts: vec![0; 64 * 8],
+            max: 0,
+        }
+    }
+
+    fn add(&mut self, value: u64) {
+        self.max = self.max.max(value);
+        let value = value.max(8);
+        let exponent = value.ilog2();
+        let eighth = (value >> (exponent - 3)) & 7;
+        self.counts[exponent as usize * 8 + eighth as usize] += 1;
+    }
+
+    /// The upper end of the bucket below which `percent` of the values are.
+    fn at(&self, percent: u64) -> u64 {
+        let wanted = self.counts.iter().sum::<u64>() * percent / 100;
+        let mut sum = 0;
+        for (bucket, count) in self.counts.iter().enumerate() {
+            sum += count;
+            if sum > wanted {
+                let (exponent, eighth) = (bucket as u32 / 8, bucket as u64 % 8);
+                return (((9 + eighth) << exponent) >> 3).min(self.max);
+            }
+        }
+        self.max
+    }
+}
+
 #[derive(Default)]
 struct Tally {
     firings: u64,
@@ -73,11 +110,15 @@ struct Test {
     expected: Vec<Expected>,
     /// Which of `expected` has the timer with this index.
     owner: Vec<usize>,
-    lateness_ns: Vec<u64>,
+    lateness: Histogram,
     tally: Tally,
     last: Instant,
     end: Instant,
     random: u64,
+    /// Fires every 10 ms, to write a numbered line: whoever reads the console's output can tell
+    /// whether each was printed, and once.
+    ticker: Timer,
+    lines: u64,
 }
 
 #[protection_domain(heap_size = 0x200000, stack_size = 0x8000)]
@@ -94,21 +135,27 @@ fn init() -> impl Handler {
     };
     let page = pd_setup::writes(&region("test_timer_to_timer_timers"));
     let firings = pd_setup::reads(&region("timer_to_test_timer_firings"));
-    let timers = Timers::attach(page, firings, clock, TimerChannel).expect("64 KiB each");
+    let mut timers = Timers::attach(page, firings, clock, TimerChannel).expect("64 KiB each");
+    timers.cancel_all();
     info!(
         "wall clock {} s",
         timers.clock().system_time().as_nanos() / 1_000_000_000
     );
     let last = timers.clock().now();
+    let ticker = timers
+        .every(Duration::from_millis(10))
+        .expect("a free timer");
     let mut test = Test {
         timers,
         expected: Vec::new(),
         owner: vec![usize::MAX; 1024],
-        lateness_ns: Vec::new(),
+        lateness: Histogram::new(),
         tally: Tally::default(),
         last,
         end: last + TEST_TIME,
         random: 1,
+        ticker,
+        lines: 0,
     };
     test.check_sleep();
     for number in 0..ONE_SHOT + PERIODIC {
@@ -169,6 +216,11 @@ impl Test {
                 self.tally.clock_back += 1;
             }
             self.last = now;
+            if timer == self.ticker {
+                info!("line {}", self.lines);
+                self.lines += 1;
+                continue;
+            }
             let number = self.owner[timer.index()];
             let expected = &mut self.expected[number];
             if expected.timer != timer {
@@ -187,11 +239,8 @@ impl Test {
                     &mut self.tally.early
                 }) += 1;
             }
-            let lateness = self
-                .timers
-                .lateness_max(timer)
-                .map_or(0, |late| late.as_nanos() as u64);
-            self.lateness_ns.push(lateness);
+            self.lateness
+                .add(self.timers.lateness(timer).unwrap_or_default().as_nanos() as u64);
             if self.expected[number].period.is_zero() {
                 self.timers.cancel(timer).expect("it is ours");
                 let next = self.arm(Duration::ZERO);
@@ -216,21 +265,18 @@ impl Test {
             clock_back,
             service_lives,
         } = self.tally;
-        self.lateness_ns.sort_unstable();
-        let at = |percent: usize| {
-            let last = self.lateness_ns.len().saturating_sub(1);
-            self.lateness_ns
-                .get(last * percent / 100)
-                .copied()
-                .unwrap_or(0)
-        };
-        let (p50, p99, max) = (at(50), at(99), at(100));
+        let (p50, p99, max) = (
+            self.lateness.at(50),
+            self.lateness.at(99),
+            self.lateness.max,
+        );
         info!("lateness_ns p50={p50} p99={p99} max={max} restarts={service_lives}");
         let good = firings > 1000 && early + twice + clock_back + lost == 0;
         let verdict = if good { "PASS" } else { "FAIL" };
         info!(
-            "KINTSUGI|{verdict} firings={firings} early={early} twice={twice} lost={lost} \
-             clock_back={clock_back}"
+            "KINTSUGI|{verdict} lines={} firings={firings} early={early} twice={twice} lost={lost} \
+             clock_back={clock_back}",
+            self.lines
         );
         loop {
             TimerChannel.wait();
