@@ -41,6 +41,12 @@ pub enum Command {
     /// is the command's. With one of them a line with KINTSUGI|PASS, or the text of --until, ends
     /// the run with status 0, and a line with KINTSUGI|FAIL with status 1.
     Run(RunArgs),
+    /// Kill the services in the middle of real work, and let the host's tools judge the result.
+    ///
+    /// Prints how each service was killed and how soon it served again, what the application saw, and
+    /// the SHA-256 of each file that it read. Ends with status 0 only when the services died often
+    /// enough, every file was read and written right, and fsck finds nothing.
+    Demo(DemoArgs),
     /// Run the system tests in QEMU; ends with a line `N passed, N failed`.
     Test(TestArgs),
     /// Say what is missing on this machine, and the command that mends it.
@@ -122,6 +128,29 @@ pub struct RunArgs {
     /// End QEMU, with status 1, after so many seconds. A guard, not a measure.
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
+    /// Count instructions: one instruction is one nanosecond of the guest's time.
+    #[arg(long)]
+    pub icount: bool,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Which kernel.
+    #[command(flatten)]
+    pub kernel: KernelArgs,
+    /// An ext4 image to work on; the application writes to it. Without one, a disk is made.
+    #[arg(long, value_name = "IMG")]
+    pub disk: Option<PathBuf>,
+    /// Folder that --disk is relative to.
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub from: Option<PathBuf>,
+    /// Where everything goes, below `demo`.
+    #[arg(long, env = "BUILD_DIR", value_name = "DIR", default_value = "build")]
+    pub build_dir: PathBuf,
+    /// Show the serial output.
+    #[arg(long)]
+    pub verbose: bool,
     /// Count instructions: one instruction is one nanosecond of the guest's time.
     #[arg(long)]
     pub icount: bool,

@@ -12,6 +12,7 @@ mod clean;
 mod cli;
 mod compile;
 mod cut;
+mod demo;
 mod dev_image;
 mod diagnostics;
 mod disk;
@@ -23,6 +24,7 @@ mod overlay;
 mod policy;
 mod qemu;
 mod run;
+mod samples;
 mod system;
 mod target_test;
 mod tidy;
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Command::Build(args) => build::run(args),
         Command::Image(args) => image::run(args),
         Command::Run(args) => run::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::Test(args) => target_test::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Tidy => tidy::run(),

@@ -9,12 +9,12 @@ use std::time::Duration;
 use crate::board::Board;
 use crate::build::{self, Built};
 use crate::cli::{Config, KernelArgs, SystemArgs, TestArgs};
-use crate::error::{Context, Result};
+use crate::error::Result;
 use crate::kernels::Target;
 use crate::qemu::{self, End, Finished, Machine, Watch};
 use crate::run;
 use crate::target_test::cases::{Case, Disk, Expect, SystemUnderTest};
-use crate::{disk, image, workspace};
+use crate::{disk, image, samples, workspace};
 
 /// Names the folder with Microkit's examples, each in `NAME/debug/NAME.system` with its ELF files.
 const EXAMPLES: &str = "MICROKIT_EXAMPLES";
@@ -162,32 +162,12 @@ impl Runner<'_> {
             Disk::Blank(megabytes) => disk::make_blank(&path, megabytes)?,
             Disk::Ext4(megabytes) => {
                 let files = folder.join(FILES);
-                sample_files(&files)?;
+                samples::make(&files)?;
                 disk::make_ext4(&path, megabytes, Some(&files))?;
             }
         }
         Ok(Some(path))
     }
-}
-
-/// A few files, small and larger than a block, in nested folders and with a long name.
-fn sample_files(folder: &Path) -> Result<()> {
-    let deep = folder.join("nested/folders");
-    workspace::make_folder(&deep)?;
-    let bytes: Vec<u8> = (0..1_000_003_u32)
-        .map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0])
-        .collect();
-    let long = format!("{}.txt", "long-name-".repeat(20));
-    for (path, length) in [
-        (folder.join("empty"), 0),
-        (folder.join("small.txt"), 13),
-        (deep.join("block.bin"), 4096),
-        (deep.join("large.bin"), bytes.len()),
-        (deep.join(long), 100_000),
-    ] {
-        std::fs::write(&path, &bytes[..length]).context(format!("write '{}'", path.display()))?;
-    }
-    Ok(())
 }
 
 /// What each restartable PD says when it is ready for the first time.
