@@ -3,9 +3,10 @@
 
 //! What a line looks like: `[   0.012345] pd_name: text`.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use core::fmt::Write;
 
+use black_box::Event;
 use log_ring::Line;
 use proto::log::Kind;
 
@@ -22,6 +23,9 @@ fn prefix(ticks: u64, ticks_per_second: u64, pd: &str) -> String {
 /// A line from a PD, which may have written any bytes: none of them may move the cursor of the
 /// terminal, or forge a line of another PD.
 pub fn line(pd: &str, line: &Line, ticks_per_second: u64) -> String {
+    if line.head.kind == Kind::Report {
+        return report(pd, line, ticks_per_second);
+    }
     let mut text = prefix(line.head.ticks, ticks_per_second, pd);
     match (line.head.kind, line.head.level) {
         (Kind::Emergency, _) => {}
@@ -44,6 +48,20 @@ pub fn line(pd: &str, line: &Line, ticks_per_second: u64) -> String {
         text.push('\\');
     }
     text.push_str("\r\n");
+    text
+}
+
+/// The lines of a death's report: a supervisor leaves it to the console to find words for it.
+fn report(pd: &str, line: &Line, ticks_per_second: u64) -> String {
+    let prefix = prefix(line.head.ticks, ticks_per_second, pd);
+    let Some(event) = Event::parse(line.text()) else {
+        return prefix + "warning: a report that cannot be read\r\n";
+    };
+    let mut text = String::new();
+    for line in event.lines().to_string().lines() {
+        // Writing to a `String` does not fail.
+        let _ = write!(text, "{prefix}warning: {line}\r\n");
+    }
     text
 }
 

@@ -13,5 +13,6 @@ extern crate alloc;
 
 pub mod fault;
 pub mod image;
+pub mod report;
 pub mod state;
 pub mod tree;

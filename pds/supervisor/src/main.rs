@@ -12,14 +12,18 @@
 
 extern crate alloc;
 
+mod reporter;
+
 use alloc::{vec, vec::Vec};
 
-use log::{error, info, warn};
+use black_box::Action;
+use log::{error, info};
 use microkit_abi::{
     cache, first_reply, ipc_buffer, labels, message, psci, slots, syscalls, tcb,
 };
 use policy::Policy;
 use recovery::fault_point;
+use reporter::Reporter;
 use sel4_microkit::{
     ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain, with_msg_regs,
 };
@@ -46,6 +50,7 @@ struct Supervisor {
     tree: Tree,
     children: Vec<Supervised>,
     state: Option<State>,
+    reporter: Reporter,
 }
 
 #[protection_domain(heap_size = 0x20000, stack_size = 0x4000)]
@@ -54,10 +59,13 @@ fn init() -> impl Handler {
     first_reply::set_empty();
     let topology = pd_setup::topology();
     let policy = policy(&topology);
+    let mut reporter = Reporter::new(&topology);
     let (mut children, mut states) = (Vec::new(), Vec::new());
     for child in topology.children() {
         match supervise(child) {
             Ok(supervised) => {
+                let data = supervised.data.as_shared_ref();
+                reporter.add(&topology, &child, &supervised.image, data);
                 children.push(supervised);
                 states.push(ChildState::new(policy.of(child.name)));
             }
@@ -65,7 +73,7 @@ fn init() -> impl Handler {
         }
     }
     let tree = Tree { strategy: policy.of(topology.name()).strategy, children: states };
-    let mut supervisor = Supervisor { tree, children, state: None };
+    let mut supervisor = Supervisor { tree, children, state: None, reporter };
     supervisor.take_up(&topology);
     info!("supervising {} protection domains", supervisor.children.len());
     recovery::ready();
@@ -117,11 +125,6 @@ impl Supervised {
         if let Err(refused) = tcb::restart(self.tcb(), self.image.entry) {
             error!("{}: restart refused with kernel error {}", self.name, refused.0);
         }
-    }
-
-    /// Program counter of a fault whose message has none.
-    fn pc(&self) -> u64 {
-        tcb::read(self.tcb()).map_or(0, |registers| registers[tcb::PC])
     }
 }
 
@@ -203,47 +206,35 @@ impl Supervisor {
         error!("this PD may not reset the machine: smc=\"true\" is missing in system.xml");
     }
 
-    fn report(&self, child: usize, fault: Fault, pc: u64, action: &str, fault_ticks: u64) {
-        let ticks = recovery::ticks() - fault_ticks;
-        let after_us = ticks * 1_000_000 / recovery::ticks_per_second();
-        warn!(
-            "FAULT pd={} kind={} addr={:#x} pc={pc:#x} epoch={} action={action} after_us={after_us}",
-            self.children[child].name,
-            fault.kind,
-            fault.address.unwrap_or(0),
-            self.tree.children[child].record.epoch,
-        );
-    }
-
     fn on_fault(&mut self, child: usize, fault: Fault, fault_ticks: u64) {
         let now_ms = fault_ticks / (recovery::ticks_per_second() / 1_000);
         let decision = self.tree.on_fault(child, now_ms);
-        if let Decision::Start(child) = decision {
-            return self.start(child, fault_ticks);
-        }
-        // Read before a restart changes it; the line is written after it, when the child no longer
-        // waits.
-        let pc = fault.pc.unwrap_or_else(|| self.children[child].pc());
-        match decision {
-            Decision::Start(_) => {}
-            Decision::Restart(mask) => {
-                self.store_history(child);
-                self.restart(mask, fault_ticks);
-                self.report(child, fault, pc, "restart", fault_ticks);
+        let action = match decision {
+            Decision::Start(child) => {
+                self.reporter.first_life(child, &mut self.children[child].data);
+                return self.start(child, fault_ticks);
             }
+            Decision::Restart(_) => Action::Restart,
+            Decision::Stop => Action::Stop,
+            Decision::Escalate => Action::Escalate,
+            Decision::Reset => Action::Reset,
+        };
+        // Taken before a restart overwrites what it is made of.
+        let epoch = self.tree.children[child].record.epoch;
+        self.reporter.take(child, fault, epoch, action, fault_ticks);
+        if let Decision::Restart(mask) = decision {
+            self.store_history(child);
+            self.restart(mask, fault_ticks);
+        }
+        self.reporter.log();
+        match decision {
+            Decision::Start(_) | Decision::Restart(_) => {}
             Decision::Stop => {
                 self.set_phase(child, Phase::Stopped);
                 let _ = tcb::suspend(self.children[child].tcb());
-                self.report(child, fault, pc, "stop", fault_ticks);
             }
-            Decision::Escalate => {
-                self.report(child, fault, pc, "escalate", fault_ticks);
-                self.escalate();
-            }
-            Decision::Reset => {
-                self.report(child, fault, pc, "reset", fault_ticks);
-                self.reset();
-            }
+            Decision::Escalate => self.escalate(),
+            Decision::Reset => self.reset(),
         }
     }
 }

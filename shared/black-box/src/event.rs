@@ -39,7 +39,7 @@ impl EventWire {
     pub fn of(record: &RecordWire, restart_ticks: u64) -> Self {
         Self {
             head: record.head,
-            restart_ticks: restart_ticks,
+            restart_ticks,
             lr: record.lr(),
             frames: record.frames,
         }

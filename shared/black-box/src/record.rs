@@ -52,6 +52,8 @@ pub enum Kind {
     Trap = 9,
     /// A message that is no fault; `detail` is its label.
     Message = 10,
+    /// It is a supervisor and has given up.
+    Escalation = 11,
     /// Runs, but does not come back to its event loop.
     BusyLoop = 32,
     /// Waits for something that never comes.
@@ -73,7 +75,7 @@ pub enum Kind {
 }
 
 /// In the order of their numbers, with the words used in the log.
-const KINDS: [(Kind, &str); 18] = [
+const KINDS: [(Kind, &str); 19] = [
     (Kind::Read, "read"),
     (Kind::Write, "write"),
     (Kind::Execute, "execute"),
@@ -84,6 +86,7 @@ const KINDS: [(Kind, &str); 18] = [
     (Kind::BadSystemCall, "bad_system_call"),
     (Kind::Trap, "trap"),
     (Kind::Message, "message"),
+    (Kind::Escalation, "escalation"),
     (Kind::BusyLoop, "busy_loop"),
     (Kind::Deadlock, "deadlock"),
     (Kind::LostIrq, "lost_irq"),

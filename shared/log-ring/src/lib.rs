@@ -17,7 +17,7 @@ mod logger;
 mod reader;
 mod writer;
 
-pub use logger::{RingLogger, Surroundings, emergency, init};
+pub use logger::{RingLogger, Surroundings, emergency, init, report};
 pub use reader::{Cursor, Line, Next, next};
 pub use writer::{TooSmall, Writer};
 

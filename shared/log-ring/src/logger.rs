@@ -77,6 +77,21 @@ impl RingLogger {
     }
 }
 
+impl RingLogger {
+    /// Writes an entry that is no text.
+    pub fn write_bytes(&self, kind: Kind, level: log::Level, bytes: &[u8]) {
+        let mut notify = None;
+        if let Some(open) = self.0.try_lock().as_deref_mut().and_then(Option::as_mut) {
+            let ticks = (open.surroundings.ticks)();
+            open.writer.append(kind, level as u8, ticks, bytes);
+            notify = Some(open.surroundings.notify);
+        }
+        if let Some(notify) = notify {
+            notify();
+        }
+    }
+}
+
 impl Default for RingLogger {
     fn default() -> Self {
         Self::new()
@@ -157,6 +172,11 @@ pub fn init(memory: SharedMut, epoch: u32, around: Surroundings) -> Result<(), T
         log::set_max_level(log::LevelFilter::Debug);
     }
     Ok(())
+}
+
+/// Writes the report of a death. Does nothing before [`init`].
+pub fn report(level: log::Level, bytes: &[u8]) {
+    LOGGER.write_bytes(Kind::Report, level, bytes);
 }
 
 /// Writes last words, from a panic handler: no allocation, no lock that is waited for. Does nothing

@@ -1,7 +1,7 @@
 // Copyright 2026, The Kintsugi authors
 // SPDX-License-Identifier: BSD-2-Clause
 
-//! Cache maintenance that EL0 may do itself (Arm ARM D7.4: DC CVAU, DC CIVAC, IC IVAU).
+//! Cache maintenance that EL0 may do itself (Arm ARM D7.4: DC CVAU, DC CVAC, IC IVAU).
 //!
 //! QEMU does not model incoherent caches, so nothing here has been proved by running it.
 
@@ -13,6 +13,18 @@ fn line_bytes() -> usize {
     // SAFETY: reads a register that EL0 may read; no memory is touched.
     unsafe { asm!("mrs {}, ctr_el0", out(reg) ctr, options(nomem, nostack, preserves_flags)) };
     4 << (ctr >> 16 & 0xf)
+}
+
+/// Writes `[start, start + length)` back to memory, so that it survives a reset of the processor.
+pub fn clean(start: usize, length: usize) {
+    let line = line_bytes();
+    for address in (start & !(line - 1)..start + length).step_by(line) {
+        // SAFETY: cleaning a line changes no value; an unmapped address would fault this PD, and
+        // no other.
+        unsafe { asm!("dc cvac, {}", in(reg) address, options(nostack, preserves_flags)) };
+    }
+    // SAFETY: a barrier.
+    unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
 }
 
 /// Makes instructions that were written to `[start, start + length)` visible to instruction

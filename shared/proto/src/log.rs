@@ -73,12 +73,14 @@ pub enum Kind {
     Part = 2,
     /// A line from the panic handler.
     Emergency = 3,
+    /// The report of a death (crate `black-box`): bytes that the console makes lines of.
+    Report = 4,
 }
 
 impl Kind {
     /// The kind with this number.
     pub fn from_number(number: u16) -> Option<Self> {
-        [Self::Text, Self::Part, Self::Emergency]
+        [Self::Text, Self::Part, Self::Emergency, Self::Report]
             .into_iter()
             .find(|kind| *kind as u16 == number)
     }
