@@ -113,7 +113,7 @@ const BLOCKS_HIGH: usize = 0x150;
 const CHECKSUM: usize = 0x3fc;
 
 impl Superblock {
-    /// Checks the superblock's bytes against a disk of `disk_bytes`.
+    /// Checks the superblock's bytes against a disk of `disk_bytes`, but for the checksum.
     ///
     /// # Errors
     ///
@@ -121,9 +121,6 @@ impl Superblock {
     pub fn parse(bytes: &[u8; SUPERBLOCK_BYTES], disk_bytes: u64) -> Result<Self, LayoutError> {
         if get_u16(bytes, MAGIC_AT) != MAGIC {
             return Err(LayoutError::NotExt4);
-        }
-        if has_checksum(bytes) && get_u32(bytes, CHECKSUM) != checksum(bytes) {
-            return Err(LayoutError::BadSuperblock);
         }
         let log = get_u32(bytes, LOG_BLOCK_SIZE);
         if log > 2 {
@@ -335,6 +332,25 @@ fn checksum(bytes: &[u8]) -> u32 {
     crc32c(SEED, &bytes[..CHECKSUM])
 }
 
+/// Whether the checksum is right, or there is none.
+pub fn is_intact(bytes: &[u8]) -> bool {
+    !has_checksum(bytes) || get_u32(bytes, CHECKSUM) == checksum(bytes)
+}
+
+/// Mends a superblock of which a power cut let only one half through when we set "needs recovery".
+///
+/// The flag is in its first sector, the checksum in the second. If the checksum is right for the other
+/// state of the flag, nothing else is wrong.
+pub fn mend(bytes: &mut [u8]) -> bool {
+    let incompat = get_u32(bytes, FEATURE_INCOMPAT);
+    put_u32(bytes, FEATURE_INCOMPAT, incompat ^ INCOMPAT_RECOVER);
+    let mended = is_intact(bytes);
+    if !mended {
+        put_u32(bytes, FEATURE_INCOMPAT, incompat);
+    }
+    mended
+}
+
 fn seal(bytes: &mut [u8]) {
     if has_checksum(bytes) {
         let value = checksum(bytes);
@@ -410,6 +426,19 @@ mod tests {
     }
 
     #[test]
+    fn half_a_superblock_is_mended() {
+        let old = superblock();
+        let mut new = old;
+        unmask(&mut new);
+        for (mut torn, other) in [(old, new), (new, old)] {
+            torn[512..].copy_from_slice(&other[512..]);
+            assert!(!is_intact(&torn));
+            assert!(mend(&mut torn));
+            assert_eq!(torn, other);
+        }
+    }
+
+    #[test]
     fn strange_superblocks_are_refused() {
         let good = superblock();
         let parse = |bytes: &[u8; SUPERBLOCK_BYTES]| Superblock::parse(bytes, 1 << 24).map(|_| ());
@@ -421,7 +450,7 @@ mod tests {
         assert_eq!(parse(&[0; SUPERBLOCK_BYTES]), Err(LayoutError::NotExt4));
         let mut bytes = good;
         bytes[INODES] ^= 1;
-        assert_eq!(parse(&bytes), Err(LayoutError::BadSuperblock));
+        assert!(!is_intact(&bytes) && !mend(&mut bytes) && !is_intact(&bytes));
         let mut bytes = good;
         put_u32(&mut bytes, LOG_BLOCK_SIZE, 6);
         seal(&mut bytes);

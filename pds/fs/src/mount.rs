@@ -94,25 +94,21 @@ pub fn open<D: Disk>(mut disk: D) -> Result<(Store<D>, Superblock, ReplayReport)
         length: strip_bytes,
     };
     let mut raw = RawBlocks::new(disk, strip);
-    let (superblock, bytes) = read_superblock(&mut raw)?;
+    let (superblock, mut bytes) = read_superblock(&mut raw)?;
     raw.set_block_size(superblock.block_size);
     let map = superblock.journal_map(&mut |block, to| raw.read(block, to))?;
     let map = map.ok_or(LayoutError::BadJournal)?;
     let mut journal = Journal::open(&mut raw, map, superblock.is_wide())?;
-    let mut report = ReplayReport::default();
-    if journal.needs_replay() {
-        if layout::needs_recovery(&bytes) {
-            fault_point!("fs.before_replay");
-            report = journal.replay(&mut raw)?;
-            fault_point!("fs.after_replay");
-        } else {
-            journal.discard(&mut raw)?;
-        }
-    }
-    let (superblock, bytes) = {
+    let report = replay(&mut raw, &mut journal, &mut bytes)?;
+    let (superblock, bytes) = if report.transactions == 0 {
+        (superblock, bytes)
+    } else {
         raw.set_block_size(1024);
         let found = read_superblock(&mut raw)?;
         raw.set_block_size(superblock.block_size);
+        if !layout::is_intact(&found.1) {
+            return Err(LayoutError::BadSuperblock.into());
+        }
         found
     };
     set_needs_recovery(&mut raw, &superblock, bytes)?;
@@ -121,6 +117,32 @@ pub fn open<D: Disk>(mut disk: D) -> Result<(Store<D>, Superblock, ReplayReport)
     let blocks = superblock.blocks;
     let store = Store::new(raw, journal, blocks, memory - strip_bytes);
     Ok((store, superblock, report))
+}
+
+/// Replays the journal, or throws away what is left over in it.
+///
+/// A power cut may have torn the superblock while it went home; then its numbers that never change are
+/// good enough to find the journal, which has it whole.
+fn replay<D: Disk>(
+    raw: &mut RawBlocks<D>,
+    journal: &mut Journal,
+    bytes: &mut [u8; SUPERBLOCK_BYTES],
+) -> Result<ReplayReport, MountError> {
+    let torn = !layout::is_intact(bytes);
+    if journal.needs_replay() && (torn || layout::needs_recovery(bytes)) {
+        fault_point!("fs.before_replay");
+        let report = journal.replay(raw)?;
+        fault_point!("fs.after_replay");
+        if report.transactions != 0 {
+            return Ok(report);
+        }
+    } else if journal.needs_replay() {
+        journal.discard(raw)?;
+    }
+    if torn && !layout::mend(bytes) {
+        return Err(LayoutError::BadSuperblock.into());
+    }
+    Ok(ReplayReport::default())
 }
 
 /// Reads the superblock; the block size must be 1024 meanwhile.
@@ -143,12 +165,12 @@ fn set_needs_recovery<D: Disk>(
 ) -> Result<(), MountError> {
     let mut marked = bytes;
     layout::unmask(&mut marked);
-    if marked == bytes {
-        return Ok(());
-    }
     let (block, at) = superblock.place();
     let mut whole = vec![0; superblock.block_size];
     raw.read(block, &mut whole)?;
+    if whole[at..at + SUPERBLOCK_BYTES] == marked {
+        return Ok(());
+    }
     whole[at..at + SUPERBLOCK_BYTES].copy_from_slice(&marked);
     raw.write(block, &whole)?;
     raw.flush()?;

@@ -21,6 +21,7 @@ pub enum Event {
 
 /// What is on the disk, and how it came there.
 pub struct Media {
+    /// The disk when the recording began.
     base: Vec<u8>,
     now: Vec<u8>,
     pub events: Vec<Event>,

@@ -9,6 +9,7 @@
 
 pub mod image;
 pub mod media;
+pub mod workload;
 
 use std::cell::RefCell;
 use std::rc::Rc;

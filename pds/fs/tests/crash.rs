@@ -1,0 +1,299 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! Crashes: the service killed at every step of its work, and power cuts of the disk.
+//!
+//! The oracle is strict. Steps are made one after the other, so what is found after a crash must be,
+//! byte by byte, the state after some number of steps: at least those that were acknowledged (for
+//! a power cut, those that an `fsync` covers), and at most the one that was under way besides.
+//!
+//! `KINTSUGI_TRIALS=n` sets the number of trials of each kind, `KINTSUGI_SEED` the first seed.
+
+mod common;
+
+use std::rc::Rc;
+
+use common::media::Event;
+use common::workload::{self, Step, Tree};
+use common::{Random, SharedWorld, World, client, image};
+use fs_client::Error;
+
+fn from_environment(name: &str, default: u64) -> u64 {
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
+}
+
+fn trials() -> u64 {
+    from_environment("KINTSUGI_TRIALS", 90)
+}
+
+fn seed() -> u64 {
+    from_environment("KINTSUGI_SEED", 1)
+}
+
+/// An image whose journal is small, so that it wraps. Each block size in turn.
+fn fresh_image(number: u64) -> Vec<u8> {
+    match number % 3 {
+        0 => image::make(8, &["-b", "1024", "-J", "size=1"]),
+        1 => image::make(12, &["-b", "4096", "-J", "size=4"]),
+        _ => image::make(8, &["-b", "2048", "-J", "size=2"]),
+    }
+}
+
+fn read_image(bytes: Vec<u8>) -> Result<Tree, Error> {
+    let world = World::new(bytes, 1);
+    workload::read_tree(&client(&world, 0), "")
+}
+
+/// Makes a step and checks what it returns against the model.
+fn check_step(world: &SharedWorld, model: &mut Tree, step: &Step, context: &str) {
+    let fs = client(world, 0);
+    let expected = workload::apply(model, step).map_err(Error::Errno);
+    let found = workload::run(&fs, step);
+    assert_eq!(found, expected, "{context}: {step:?}");
+}
+
+/// The service dies at a step, and again while it recovers; the client sees nothing of it.
+#[test]
+fn killed_at_any_step_with_the_client_going_on() {
+    if !image::have_tools() {
+        return;
+    }
+    for trial in 0..trials() {
+        let mut random = Random::new(seed() * 1_000_003 + trial);
+        let world = World::new(fresh_image(trial), 1);
+        let context = format!("seed {} trial {trial}", seed());
+        let mut model = Tree::new();
+        // On average a death every few operations, and often one in recovery.
+        world.borrow_mut().deaths = (0..40).map(|_| random.below(120)).collect();
+        for _ in 0..60 {
+            let step = workload::draw(&mut random, "/");
+            check_step(&world, &mut model, &step, &context);
+        }
+        assert!(
+            world.borrow().lives > 10,
+            "{context}: {} lives",
+            world.borrow().lives
+        );
+        let found = workload::read_tree(&client(&world, 0), "").unwrap();
+        assert!(
+            found == model,
+            "{context}: {}",
+            workload::difference(&model, &found)
+        );
+        if trial % 4 == 0 {
+            let checked = image::check(&world.borrow().image(), true);
+            let checked = checked.unwrap_or_else(|error| panic!("{context}: {error}"));
+            let found = read_image(checked).unwrap();
+            assert!(
+                found == model,
+                "{context}: {}",
+                workload::difference(&model, &found)
+            );
+        }
+    }
+}
+
+/// A run of which every event of the disk is known.
+struct Recording {
+    world: SharedWorld,
+    /// State of the model after each step.
+    states: Vec<Rc<Tree>>,
+    /// Events of the disk when each step was acknowledged.
+    acknowledged: Vec<usize>,
+    /// Number of steps that were durable, with the events after which that held.
+    durable: Vec<(usize, usize)>,
+}
+
+fn record(seed: u64, steps: usize) -> Recording {
+    let mut random = Random::new(seed);
+    let world = World::new(fresh_image(seed), 1);
+    let mut model = Tree::new();
+    // The first life is mounted before the recording begins; see `first_mount` for that part.
+    client(&world, 0).sync().unwrap();
+    world.borrow().media.borrow_mut().begin_recording();
+    let mut recording = Recording {
+        world: Rc::clone(&world),
+        states: vec![Rc::new(model.clone())],
+        acknowledged: vec![0],
+        durable: vec![(0, 0)],
+    };
+    for number in 0..steps {
+        let step = workload::draw(&mut random, "/");
+        check_step(&world, &mut model, &step, &format!("recording {seed}"));
+        let events = world.borrow().media.borrow().events.len();
+        recording.states.push(Rc::new(model.clone()));
+        recording.acknowledged.push(events);
+        if matches!(step, Step::Sync) {
+            recording.durable.push((number + 1, events));
+        }
+    }
+    recording
+}
+
+impl Recording {
+    /// Steps that had been acknowledged after `events`.
+    fn acknowledged_by(&self, events: usize) -> usize {
+        self.acknowledged.partition_point(|at| *at <= events) - 1
+    }
+
+    /// Steps that an `fsync` covered by then.
+    fn durable_by(&self, events: usize) -> usize {
+        self.durable
+            .iter()
+            .rev()
+            .find(|(_, at)| *at <= events)
+            .map_or(0, |(steps, _)| *steps)
+    }
+
+    /// Checks that an image is the state after `least..=most` steps.
+    fn check(&self, image: &[u8], least: usize, most: usize, context: &str) {
+        let found = read_image(image.to_vec());
+        let found = found.unwrap_or_else(|error| panic!("{context}: {error}"));
+        let most = most.min(self.states.len() - 1);
+        // Steps that change nothing make equal states, so look at all of them.
+        if !(least..=most).any(|steps| *self.states[steps] == found) {
+            let difference = workload::difference(&self.states[least], &found);
+            panic!("{context}: not a state of {least}..={most}: {difference}");
+        }
+    }
+
+    /// Mounts the image while recording, cuts that too, and checks what comes out.
+    fn check_second_cut(
+        &self,
+        image: &[u8],
+        random: &mut Random,
+        bounds: (usize, usize),
+        context: &str,
+    ) {
+        let world = World::new(image.to_vec(), 1);
+        world.borrow().media.borrow_mut().begin_recording();
+        client(&world, 0)
+            .sync()
+            .unwrap_or_else(|error| panic!("{context}: {error}"));
+        let world = world.borrow();
+        let media = world.media.borrow();
+        let at = random.below(media.events.len() as u64 + 1) as usize;
+        let cut = if random.below(2) == 0 {
+            media.killed_at(at, 512 * random.below(8) as usize)
+        } else {
+            media.cut_at(at, 50, random)
+        };
+        self.check(
+            &cut,
+            bounds.0,
+            bounds.1,
+            &format!("{context}, second cut at {at}"),
+        );
+    }
+}
+
+/// Checks the image with e2fsck, which replays the journal, and then with our eyes.
+fn check_by_host(recording: &Recording, image: &[u8], bounds: (usize, usize), context: &str) {
+    let checked = image::check(image, true).unwrap_or_else(|error| panic!("{context}: {error}"));
+    recording.check(
+        &checked,
+        bounds.0,
+        bounds.1,
+        &format!("{context}, after e2fsck"),
+    );
+}
+
+/// Every prefix of the writes to the disk, some with a torn last block.
+#[test]
+fn killed_at_every_write() {
+    if !image::have_tools() {
+        return;
+    }
+    let trials = trials();
+    for run in 0..3 {
+        let recording = record(seed() * 1000 + run, 500);
+        let world = recording.world.borrow();
+        let media = world.media.borrow();
+        assert!(media.events.len() > 800, "{} events", media.events.len());
+        let stride = (media.events.len() as u64 / trials.div_ceil(3)).max(1);
+        let mut random = Random::new(seed() + run);
+        let mut at = random.below(stride) as usize;
+        let mut number = 0;
+        while at < media.events.len() {
+            let context = format!("seed {} run {run} killed at {at}", seed());
+            let least = recording.acknowledged_by(at);
+            let image = media.killed_at(at, 512 * random.below(8) as usize);
+            recording.check(&image, least, least + 1, &context);
+            if number % 3 == 0 {
+                recording.check_second_cut(&image, &mut random, (least, least + 1), &context);
+            }
+            if number % 5 == 0 {
+                check_by_host(&recording, &image, (least, least + 1), &context);
+            }
+            number += 1;
+            at += 1 + random.below(2 * stride) as usize;
+        }
+    }
+}
+
+/// Power cuts: writes since the last flush are there or not, whole or torn, in any combination.
+#[test]
+fn power_cut_at_random_writes() {
+    if !image::have_tools() {
+        return;
+    }
+    let trials = trials();
+    for run in 0..3 {
+        let recording = record(seed() * 1000 + 500 + run, 500);
+        let world = recording.world.borrow();
+        let media = world.media.borrow();
+        let mut random = Random::new(seed() + 77 + run);
+        for number in 0..trials.div_ceil(3) {
+            let at = random.below(media.events.len() as u64 + 1) as usize;
+            let percent = [10, 50, 90][random.below(3) as usize];
+            let context = format!("seed {} run {run} cut at {at} ({percent} %)", seed());
+            let bounds = (recording.durable_by(at), recording.acknowledged_by(at) + 1);
+            let image = media.cut_at(at, percent, &mut random);
+            recording.check(&image, bounds.0, bounds.1, &context);
+            if number % 3 == 0 {
+                recording.check_second_cut(&image, &mut random, bounds, &context);
+            }
+            if number % 5 == 0 {
+                check_by_host(&recording, &image, bounds, &context);
+            }
+        }
+    }
+}
+
+/// The very first mount of a disk, cut at every write: e2fsck and we can always go on.
+#[test]
+fn first_mount_cut_at_every_write() {
+    if !image::have_tools() {
+        return;
+    }
+    for number in 0..3 {
+        let fresh = fresh_image(number);
+        let world = World::new(fresh, 1);
+        world.borrow().media.borrow_mut().begin_recording();
+        client(&world, 0).sync().unwrap();
+        let world = world.borrow();
+        let media = world.media.borrow();
+        let mut random = Random::new(seed());
+        let is_write = |event: &&Event| matches!(event, Event::Write { .. });
+        assert!(media.events.iter().filter(is_write).count() > 20);
+        for at in 0..=media.events.len() {
+            let context = format!("image {number} cut at {at}");
+            let cut = media.cut_at(at, 50, &mut random);
+            for (image, torn) in [
+                (media.killed_at(at, 512), true),
+                (cut, true),
+                (media.killed_at(at, 0), false),
+            ] {
+                let tree = read_image(image.clone()).unwrap_or_else(|e| panic!("{context}: {e}"));
+                assert_eq!(tree, Tree::new(), "{context}");
+                // e2fsck cannot mend a superblock of which one sector is old; we can.
+                if at % 7 == 0 && !torn {
+                    image::check(&image, true).unwrap_or_else(|e| panic!("{context}: {e}"));
+                }
+            }
+        }
+    }
+}
