@@ -77,6 +77,8 @@ pub struct Segment {
 pub struct Image {
     /// Address of the first instruction.
     pub entry: u64,
+    /// Address of the code region in the child.
+    code_base: u64,
     segments: [Segment; SEGMENTS_MAX],
     count: usize,
     start_info: StartInfo,
@@ -128,6 +130,7 @@ impl Image {
         let header_count = u16::from_le_bytes([header[56], header[57]]);
         let mut image = Self {
             entry: u64_at(&header, 24),
+            code_base: parts.code.vaddr_in_child,
             segments: [Segment::default(); SEGMENTS_MAX],
             count: 0,
             start_info: EMPTY_START_INFO,
@@ -204,6 +207,16 @@ impl Image {
     /// Addresses of the child's stack.
     pub fn stack(&self) -> Range<u64> {
         self.start_info.stack_bottom.get()..self.start_info.stack_top.get()
+    }
+
+    /// Where in the code region the instruction at `pc` is; `None` when `pc` is in no code.
+    pub fn code_offset(&self, pc: u64) -> Option<usize> {
+        let offset = usize::try_from(pc.checked_sub(self.code_base)?).ok()?;
+        let is_code = self.segments().iter().any(|segment| {
+            let bytes = segment.offset..segment.offset + segment.file_bytes;
+            !segment.is_data && bytes.contains(&offset)
+        });
+        (is_code && offset.is_multiple_of(4)).then_some(offset)
     }
 
     /// Loads all segments and writes the start information of the new life.

@@ -12,6 +12,7 @@
 extern crate alloc;
 
 pub mod fault;
+pub mod id_registers;
 pub mod image;
 pub mod report;
 pub mod state;

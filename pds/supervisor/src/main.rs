@@ -29,7 +29,8 @@ use sel4_microkit::{
 };
 use sel4_shared_memory::{SharedMut, SharedRef};
 use supervisor_service::{
-    fault::Fault,
+    fault::{Fault, Kind},
+    id_registers,
     image::{Image, Life},
     state::State,
     tree::{ChildState, Decision, Phase, Tree},
@@ -111,6 +112,21 @@ fn supervise(child: topology::Child<'static>) -> Result<Supervised, &'static str
 impl Supervised {
     fn tcb(&self) -> u64 {
         slots::child_tcb(self.id)
+    }
+
+    /// Whether the child only asked for the processor's features; then it has its answer and runs.
+    fn answers(&self, fault: Fault) -> bool {
+        let Some(pc) = fault.pc.filter(|_| fault.kind == Kind::IllegalInstruction) else {
+            return false;
+        };
+        let offset = self.image.code_offset(pc);
+        let Some(instruction) = offset.map(|offset| self.code.load_u32(offset)) else {
+            return false;
+        };
+        tcb::read(self.tcb()).is_ok_and(|mut registers| {
+            id_registers::emulate(instruction, &mut registers)
+                && tcb::write(self.tcb(), &registers, tcb::REGISTER_COUNT, true).is_ok()
+        })
     }
 
     /// Loads the segments and runs the child at its entry.
@@ -253,6 +269,7 @@ impl Handler for Supervisor {
             Fault::decode(msg_info.label(), &registers[..msg_info.count()])
         });
         match self.children.iter().position(|supervised| supervised.id == child.index()) {
+            Some(found) if self.children[found].answers(fault) => {}
             Some(found) => self.on_fault(found, fault, fault_ticks),
             None => error!("child {} faulted ({}), not supervised", child.index(), fault.kind),
         }

@@ -21,6 +21,7 @@
 pub mod badge;
 pub mod labels;
 pub mod message;
+pub mod registers;
 pub mod slots;
 
 #[cfg(target_os = "none")]
