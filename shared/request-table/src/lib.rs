@@ -30,6 +30,8 @@
 
 mod client;
 mod layout;
+#[cfg(all(test, loom))]
+mod model;
 mod ring;
 mod server;
 #[cfg(all(test, not(loom)))]

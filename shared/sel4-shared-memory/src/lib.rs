@@ -22,7 +22,7 @@
 pub mod access;
 mod checksum;
 mod copy;
-#[cfg(any(test, feature = "host"))]
+#[cfg(all(any(test, feature = "host"), not(loom)))]
 pub mod host;
 mod ptr;
 #[cfg_attr(not(loom), path = "raw/memory.rs")]
@@ -32,4 +32,6 @@ mod region;
 
 pub use checksum::Crc32c;
 pub use ptr::{Atomic, SharedMemory, SharedMemoryPtr, SharedMemoryRef};
+#[cfg(loom)]
+pub use raw::ModelRegion;
 pub use region::{NotShareable, SharedMut, SharedRef};

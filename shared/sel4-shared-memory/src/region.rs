@@ -198,13 +198,13 @@ impl SharedMut {
         self.raw.store_u32(offset, value);
     }
 
-    #[cfg(any(test, feature = "host"))]
+    #[cfg(any(test, feature = "host", loom))]
     pub(crate) fn from_raw(raw: Raw) -> Self {
         Self { raw }
     }
 }
 
-#[cfg(any(test, feature = "host"))]
+#[cfg(any(test, feature = "host", loom))]
 impl SharedRef {
     pub(crate) fn from_raw(raw: Raw) -> Self {
         Self { raw }
@@ -282,7 +282,7 @@ macro_rules! impl_loads {
 impl_loads!(SharedRef);
 impl_loads!(SharedMut);
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use crate::host::{HostRegion, Life};
