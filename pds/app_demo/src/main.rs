@@ -9,7 +9,7 @@
 
 use fs_client::{ChannelPeer, FileSystem, Regions};
 use log::{error, info};
-use sel4_microkit::{Channel, Handler, NullHandler, protection_domain, var};
+use sel4_microkit::{Channel, ChannelSet, Handler, Infallible, protection_domain, var};
 use sel4_shared_memory::{SharedMut, SharedRef};
 use timer_client::{Clock, Service, Timers};
 
@@ -88,5 +88,16 @@ fn init() -> impl Handler {
         Ok(()) => info!("KINTSUGI|PASS demo"),
         Err(failure) => error!("KINTSUGI|FAIL {failure}"),
     }
-    NullHandler::new()
+    Done
+}
+
+/// The work is over; what the services still have to say is nothing to us.
+struct Done;
+
+impl Handler for Done {
+    type Error = Infallible;
+
+    fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
+        Ok(())
+    }
 }
