@@ -26,10 +26,10 @@ use media::{Media, SimDisk};
 /// Regions between one client and the service.
 #[derive(Clone)]
 pub struct Link {
-    requests: HostRegion,
-    completions: HostRegion,
-    to_service: HostRegion,
-    to_client: HostRegion,
+    pub requests: HostRegion,
+    pub completions: HostRegion,
+    pub to_service: HostRegion,
+    pub to_client: HostRegion,
 }
 
 impl Link {
@@ -65,7 +65,7 @@ impl Link {
 pub struct World {
     pub media: Rc<RefCell<Media>>,
     memory: HostRegion,
-    links: Vec<Link>,
+    pub links: Vec<Link>,
     service: Option<Service<SimDisk>>,
     /// What `fs_state` keeps: the number of this boot.
     boot: Option<u64>,
