@@ -131,6 +131,48 @@ pub enum LayoutError {
     },
 }
 
+impl LayoutError {
+    /// Messages about memory, interrupts, capabilities and time.
+    fn fmt_memory(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::NoPrefill { region } => {
+                write!(
+                    f,
+                    "memory region '{region}' has no prefill whose size could be told"
+                )
+            }
+            Self::BadRegion { region, reason } => {
+                write!(f, "memory region '{region}': {reason}")
+            }
+            Self::PhysicalOverlap { region, with } => {
+                write!(
+                    f,
+                    "memory region '{region}' overlaps {with} in physical memory"
+                )
+            }
+            Self::OutOfMemory { what, size } => {
+                write!(f, "no room in physical memory for {what} ({size:#x} bytes)")
+            }
+            Self::BadIrq { pd, irq } => {
+                write!(
+                    f,
+                    "{pd}: interrupt {irq} does not exist or belongs to the kernel"
+                )
+            }
+            Self::BadSlot { pd, slot } => {
+                write!(f, "{pd}: capability slot {slot} is taken or does not exist")
+            }
+            Self::BadBudget { pd } => {
+                write!(
+                    f,
+                    "{pd}: budget and period must be 20 us to 1 h, budget <= period"
+                )
+            }
+            _ => unreachable!("the others are written by `fmt`"),
+        }
+    }
+}
+
 impl core::fmt::Display for LayoutError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
@@ -171,39 +213,7 @@ impl core::fmt::Display for LayoutError {
             Self::DuplicateSetvar { pd, symbol } => {
                 write!(f, "{pd}: symbol '{symbol}' is set twice")
             }
-            Self::NoPrefill { region } => {
-                write!(
-                    f,
-                    "memory region '{region}' has no prefill whose size could be told"
-                )
-            }
-            Self::BadRegion { region, reason } => {
-                write!(f, "memory region '{region}': {reason}")
-            }
-            Self::PhysicalOverlap { region, with } => {
-                write!(
-                    f,
-                    "memory region '{region}' overlaps {with} in physical memory"
-                )
-            }
-            Self::OutOfMemory { what, size } => {
-                write!(f, "no room in physical memory for {what} ({size:#x} bytes)")
-            }
-            Self::BadIrq { pd, irq } => {
-                write!(
-                    f,
-                    "{pd}: interrupt {irq} does not exist or belongs to the kernel"
-                )
-            }
-            Self::BadSlot { pd, slot } => {
-                write!(f, "{pd}: capability slot {slot} is taken or does not exist")
-            }
-            Self::BadBudget { pd } => {
-                write!(
-                    f,
-                    "{pd}: budget and period must be 20 us to 1 h, budget <= period"
-                )
-            }
+            other => other.fmt_memory(f),
         }
     }
 }

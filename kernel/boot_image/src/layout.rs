@@ -8,29 +8,20 @@
 //! Sizes are known before addresses, so the image's own length, and with it the memory that the
 //! image takes, is settled before anything else is placed.
 
-use std::collections::HashSet;
-
-use zerocopy::IntoBytes;
-
+use crate::address_space::{
+    LARGE_PAGE, Mapping, PAGE, STACK_TOP, Source, mappings, page_size, region_index,
+};
+use crate::assemble::{CONTENT_ALIGN, Ram, assemble, report};
 use crate::capabilities;
 use crate::error::LayoutError;
 use crate::memory::{IMAGE_START, Memory, is_normal};
 use crate::program::{Program, kernel_blob};
-use crate::reader::{CRC, CRC_START};
-use crate::spec::{MemoryRegion, Perms, ProtectionDomain, SystemSpec};
+use crate::spec::{MemoryRegion, ProtectionDomain, SystemSpec};
 use crate::tables::Tables;
 use crate::wire::{
-    CapWire, HeaderWire, IrqWire, MAGIC, MAP_CACHED, MAP_EXECUTE, MAP_LARGE, MAP_READ, MAP_WRITE,
-    MapWire, NAME_BYTES, NO_PARENT, PD_FPU, PD_PASSIVE, PDS_MAX, PdWire, RamWire, VERSION,
+    CapWire, HeaderWire, IrqWire, MapWire, NAME_BYTES, NO_PARENT, PD_FPU, PD_PASSIVE, PDS_MAX,
+    PdWire, RamWire,
 };
-
-/// A PD's IPC buffer, as on seL4 for this board.
-pub const IPC_BUFFER_VADDR: u64 = 0xff_ffff_f000;
-/// A PD's initial stack pointer: one unmapped page below the IPC buffer.
-pub const STACK_TOP: u64 = 0xff_ffff_e000;
-
-const PAGE: u64 = 0x1000;
-const LARGE_PAGE: u64 = 0x20_0000;
 
 /// What [`build`] makes.
 pub struct Built {
@@ -46,30 +37,6 @@ pub struct Built {
 /// Whatever the author of the system has to mend.
 pub fn layout(system: &SystemSpec) -> Result<Vec<u8>, LayoutError> {
     build(system).map(|built| built.image)
-}
-
-/// A run of physical memory and its initial bytes.
-struct Ram {
-    paddr: u64,
-    size: u64,
-    content: Vec<u8>,
-}
-
-/// One mapping, before it has a physical address.
-struct Mapping {
-    what: String,
-    vaddr: u64,
-    flags: u16,
-    size: u64,
-    source: Source,
-}
-
-#[derive(Clone, Copy)]
-enum Source {
-    Region(usize),
-    Segment(usize),
-    Stack,
-    IpcBuffer,
 }
 
 struct Pd<'a> {
@@ -134,137 +101,6 @@ pub fn build(system: &SystemSpec) -> Result<Built, LayoutError> {
     );
     let report = report(&memory, &pd_wires, &map_wires, image.len());
     Ok(Built { image, report })
-}
-
-fn region_index(system: &SystemSpec, pd: &str, name: &str) -> Result<usize, LayoutError> {
-    system
-        .memory_regions
-        .iter()
-        .position(|region| region.name == name)
-        .ok_or_else(|| LayoutError::UnknownRegion {
-            pd: pd.into(),
-            region: name.into(),
-        })
-}
-
-/// The tool's rule: as given, else 2 MiB if everything about the region allows it.
-fn page_size(system: &SystemSpec, region: &MemoryRegion) -> u64 {
-    let aligned = |value: u64| value.is_multiple_of(LARGE_PAGE);
-    let maps_allow = || {
-        let all = system.protection_domains.iter().flat_map(|pd| &pd.maps);
-        all.filter(|map| map.mr == region.name)
-            .all(|map| aligned(map.vaddr))
-    };
-    region.page_size.unwrap_or_else(|| {
-        if aligned(region.size) && region.phys_addr.is_none_or(aligned) && maps_allow() {
-            LARGE_PAGE
-        } else {
-            PAGE
-        }
-    })
-}
-
-fn flags(perms: Perms, cached: bool) -> u16 {
-    let mut flags = 0;
-    for (set, flag) in [
-        (perms.read, MAP_READ),
-        (perms.write, MAP_WRITE),
-        (perms.execute, MAP_EXECUTE),
-        (cached, MAP_CACHED),
-    ] {
-        if set {
-            flags |= flag;
-        }
-    }
-    flags
-}
-
-fn mappings(
-    system: &SystemSpec,
-    pd: &ProtectionDomain,
-    program: &Program,
-) -> Result<Vec<Mapping>, LayoutError> {
-    let read_write = Perms {
-        read: true,
-        write: true,
-        execute: false,
-    };
-    let mut maps = vec![
-        Mapping {
-            what: "the IPC buffer".into(),
-            vaddr: IPC_BUFFER_VADDR,
-            flags: flags(read_write, true),
-            size: PAGE,
-            source: Source::IpcBuffer,
-        },
-        Mapping {
-            what: "the stack".into(),
-            vaddr: STACK_TOP - pd.stack_size,
-            flags: flags(read_write, true),
-            size: pd.stack_size,
-            source: Source::Stack,
-        },
-    ];
-    for (index, segment) in program.segments.iter().enumerate() {
-        maps.push(Mapping {
-            what: format!("the program's segment at {:#x}", segment.vaddr),
-            vaddr: segment.page_base(),
-            flags: flags(segment.perms, true),
-            size: segment.page_span(),
-            source: Source::Segment(index),
-        });
-    }
-    for map in &pd.maps {
-        let index = region_index(system, &pd.name, &map.mr)?;
-        let region = &system.memory_regions[index];
-        let large = if page_size(system, region) == LARGE_PAGE {
-            MAP_LARGE
-        } else {
-            0
-        };
-        maps.push(Mapping {
-            what: format!("memory region '{}'", map.mr),
-            vaddr: map.vaddr,
-            flags: flags(map.perms, map.cached) | large,
-            size: region.size,
-            source: Source::Region(index),
-        });
-    }
-    check_mappings(pd, &mut maps)?;
-    Ok(maps)
-}
-
-fn check_mappings(pd: &ProtectionDomain, maps: &mut [Mapping]) -> Result<(), LayoutError> {
-    for map in maps.iter() {
-        let align = if map.flags & MAP_LARGE != 0 {
-            LARGE_PAGE
-        } else {
-            PAGE
-        };
-        let end = map.vaddr.checked_add(map.size);
-        let fits = end.is_some_and(|end| match map.source {
-            Source::IpcBuffer | Source::Stack => true,
-            Source::Segment(_) | Source::Region(_) => end <= STACK_TOP - pd.stack_size,
-        });
-        if !fits || map.size == 0 || !map.vaddr.is_multiple_of(align) {
-            return Err(LayoutError::BadAddress {
-                pd: pd.name.clone(),
-                what: map.what.clone(),
-                vaddr: map.vaddr,
-            });
-        }
-    }
-    maps.sort_by_key(|map| map.vaddr);
-    for pair in maps.windows(2) {
-        if pair[0].vaddr + pair[0].size > pair[1].vaddr {
-            return Err(LayoutError::Overlap {
-                pd: pd.name.clone(),
-                vaddr: pair[1].vaddr,
-                what: format!("{} and {}", pair[0].what, pair[1].what),
-            });
-        }
-    }
-    Ok(())
 }
 
 /// Everything that is patched into programs except physical addresses.
@@ -540,107 +376,4 @@ fn pd_wire(pd: &Pd, ipc_buffer_paddr: u64, root: u64) -> Result<PdWire, LayoutEr
         ipc_buffer_paddr: ipc_buffer_paddr.into(),
         root_table_paddr: root.into(),
     })
-}
-
-/// Contents start on cache lines, for a fast copy.
-const CONTENT_ALIGN: usize = 64;
-
-fn assemble(
-    kernel: &[u8],
-    pds: &[PdWire],
-    maps: &[MapWire],
-    caps: &[CapWire],
-    irqs: &[IrqWire],
-    ram: &[Ram],
-) -> Vec<u8> {
-    let table = size_of::<HeaderWire>()
-        + size_of_val(pds)
-        + size_of_val(maps)
-        + size_of_val(caps)
-        + size_of_val(irqs)
-        + size_of::<RamWire>() * ram.len();
-    let mut offset = table.next_multiple_of(CONTENT_ALIGN);
-    let mut ram_wires = Vec::new();
-    let mut payload = vec![0; offset - table];
-    for run in ram {
-        ram_wires.push(RamWire {
-            paddr: run.paddr.into(),
-            size: run.size.into(),
-            offset: (offset as u64).into(),
-            length: (run.content.len() as u64).into(),
-        });
-        payload.extend_from_slice(&run.content);
-        let next = (offset + run.content.len()).next_multiple_of(CONTENT_ALIGN);
-        payload.resize(payload.len() + next - offset - run.content.len(), 0);
-        offset = next;
-    }
-    let header = HeaderWire {
-        magic: MAGIC,
-        version: VERSION.into(),
-        crc: 0.into(),
-        length: (offset as u64).into(),
-        pd_count: (pds.len() as u32).into(),
-        map_count: (maps.len() as u32).into(),
-        cap_count: (caps.len() as u32).into(),
-        irq_count: (irqs.len() as u32).into(),
-        ram_count: (ram.len() as u32).into(),
-        reserved: 0.into(),
-    };
-    let mut image = kernel.to_vec();
-    let start = image.len();
-    for part in [
-        header.as_bytes(),
-        pds.as_bytes(),
-        maps.as_bytes(),
-        caps.as_bytes(),
-        irqs.as_bytes(),
-        ram_wires.as_bytes(),
-        &payload,
-    ] {
-        image.extend_from_slice(part);
-    }
-    let crc = CRC.checksum(&image[start + CRC_START..]);
-    image[start + CRC_START - 4..start + CRC_START].copy_from_slice(&crc.to_le_bytes());
-    debug_assert_eq!(image.len() - start, offset);
-    image
-}
-
-fn report(memory: &Memory, pds: &[PdWire], maps: &[MapWire], length: usize) -> String {
-    use std::fmt::Write;
-    let mut text = format!("# Image for the Kintsugi development kernel: {length} bytes\n");
-    text.push_str("\n# Physical memory\n");
-    for (start, end, what) in memory.taken() {
-        let _ = writeln!(text, "{start:#012x}..{end:#012x} {what}");
-    }
-    let mut seen = HashSet::new();
-    for map in maps {
-        let pd = usize::from(map.pd.get());
-        if seen.insert(pd) {
-            let name = String::from_utf8_lossy(&pds[pd].name);
-            let name = name.trim_end_matches('\0');
-            let _ = writeln!(
-                text,
-                "\n# {name}: priority {}, budget {} us of {} us, entry {:#x}",
-                pds[pd].priority, pds[pd].budget_us, pds[pd].period_us, pds[pd].entry,
-            );
-        }
-        let flags = map.flags.get();
-        let letter = |flag, letter| if flags & flag != 0 { letter } else { '-' };
-        let _ = writeln!(
-            text,
-            "{:#014x} -> {:#012x} {:#10x} {}{}{} {}",
-            map.vaddr.get(),
-            map.paddr.get(),
-            map.size.get(),
-            letter(MAP_READ, 'r'),
-            letter(MAP_WRITE, 'w'),
-            letter(MAP_EXECUTE, 'x'),
-            if flags & MAP_CACHED != 0 {
-                "cached"
-            } else {
-                "device"
-            },
-        );
-    }
-    text
 }

@@ -31,6 +31,10 @@ mod reader;
 pub mod wire;
 
 #[cfg(feature = "std")]
+mod address_space;
+#[cfg(feature = "std")]
+mod assemble;
+#[cfg(feature = "std")]
 mod capabilities;
 #[cfg(feature = "std")]
 mod error;
@@ -48,9 +52,11 @@ mod tables;
 pub use reader::{Image, ImageError};
 
 #[cfg(feature = "std")]
+pub use address_space::{IPC_BUFFER_VADDR, STACK_TOP};
+#[cfg(feature = "std")]
 pub use error::LayoutError;
 #[cfg(feature = "std")]
-pub use layout::{Built, IPC_BUFFER_VADDR, STACK_TOP, build, layout};
+pub use layout::{Built, build, layout};
 #[cfg(feature = "std")]
 pub use memory::{IMAGE_START, NORMAL_END, NORMAL_START};
 #[cfg(feature = "std")]

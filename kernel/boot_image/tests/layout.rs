@@ -22,7 +22,10 @@ use elf::{CODE, DATA, Elf, RX, Segment, program};
 fn pd(name: &str, elf: &Elf) -> ProtectionDomain {
     ProtectionDomain {
         name: name.into(),
-        program_image: ProgramImage { elf: elf.bytes(), elf_for_symbols: None },
+        program_image: ProgramImage {
+            elf: elf.bytes(),
+            elf_for_symbols: None,
+        },
         ..Default::default()
     }
 }
@@ -36,14 +39,22 @@ fn system(pds: Vec<ProtectionDomain>) -> SystemSpec {
 }
 
 fn region(name: &str, size: u64) -> MemoryRegion {
-    MemoryRegion { name: name.into(), size, ..Default::default() }
+    MemoryRegion {
+        name: name.into(),
+        size,
+        ..Default::default()
+    }
 }
 
 fn map(mr: &str, vaddr: u64) -> Map {
     Map {
         mr: mr.into(),
         vaddr,
-        perms: Perms { read: true, write: true, execute: false },
+        perms: Perms {
+            read: true,
+            write: true,
+            execute: false,
+        },
         cached: true,
         setvar_vaddr: None,
         setvar_size: None,
@@ -52,7 +63,13 @@ fn map(mr: &str, vaddr: u64) -> Map {
 }
 
 fn end(pd: &str, id: u8, pp: bool) -> ChannelEnd {
-    ChannelEnd { pd: pd.into(), id, pp, notify: true, setvar_id: None }
+    ChannelEnd {
+        pd: pd.into(),
+        id,
+        pp,
+        notify: true,
+        setvar_id: None,
+    }
 }
 
 /// A made image, with the kernel's part cut off.
@@ -103,7 +120,10 @@ impl Made {
     /// Kind, object and badge of the capability in a slot.
     fn cap(&self, pd: u16, slot: u16) -> Option<(u8, u16, u64)> {
         let image = self.read();
-        let cap = image.caps.iter().find(|cap| cap.pd == pd && cap.slot == slot)?;
+        let cap = image
+            .caps
+            .iter()
+            .find(|cap| cap.pd == pd && cap.slot == slot)?;
         Some((cap.kind, cap.object.get(), cap.badge.get()))
     }
 }
@@ -126,13 +146,24 @@ fn kernel_comes_first_with_its_bss() {
 fn program_stack_and_ipc_buffer_are_where_microkit_puts_them() {
     let made = Made::new(&system(vec![pd("a", &program())]));
     assert_eq!(made.memory(0, CODE, 16), [0xaa; 16]);
-    assert_eq!(made.memory(0, DATA, 9), [0xbb, 0xbb, 0xbb, 0xbb, 0xbb, 0xbb, 0xbb, 0xbb, 0]);
+    assert_eq!(
+        made.memory(0, DATA, 9),
+        [0xbb, 0xbb, 0xbb, 0xbb, 0xbb, 0xbb, 0xbb, 0xbb, 0]
+    );
     assert_eq!(made.memory(0, STACK_TOP - 0x2000, 0x2000), [0; 0x2000]);
     assert_eq!(made.memory(0, IPC_BUFFER_VADDR, 1024), [0; 1024]);
     let image = made.read();
-    assert_eq!((image.pds[0].entry.get(), image.pds[0].stack_top.get()), (CODE, STACK_TOP));
+    assert_eq!(
+        (image.pds[0].entry.get(), image.pds[0].stack_top.get()),
+        (CODE, STACK_TOP)
+    );
     let guard = STACK_TOP..IPC_BUFFER_VADDR;
-    assert!(image.maps.iter().all(|map| !guard.contains(&map.vaddr.get())));
+    assert!(
+        image
+            .maps
+            .iter()
+            .all(|map| !guard.contains(&map.vaddr.get()))
+    );
 }
 
 #[test]
@@ -159,14 +190,26 @@ fn memory_is_disjoint_normal_and_outside_the_image() {
 #[test]
 fn the_six_variables_are_patched() {
     let mut a = pd("client", &program());
-    a.irqs.push(Irq { irq: 48, id: 7, trigger: Trigger::Edge, setvar_id: None });
+    a.irqs.push(Irq {
+        irq: 48,
+        id: 7,
+        trigger: Trigger::Edge,
+        setvar_id: None,
+    });
     let mut b = pd("server", &program());
     b.passive = true;
     let mut spec = system(vec![a, b]);
-    let silent = ChannelEnd { notify: false, ..end("client", 2, false) };
+    let silent = ChannelEnd {
+        notify: false,
+        ..end("client", 2, false)
+    };
     spec.channels = vec![
-        Channel { ends: [end("client", 1, true), end("server", 5, false)] },
-        Channel { ends: [silent, end("server", 6, false)] },
+        Channel {
+            ends: [end("client", 1, true), end("server", 5, false)],
+        },
+        Channel {
+            ends: [silent, end("server", 6, false)],
+        },
     ];
     let made = Made::new(&spec);
     let at = |name| program().address_of(name);
@@ -200,22 +243,46 @@ fn setvars_are_set() {
         setvar_prefill_size: some("prefill"),
         ..map("mr", 0x300_0000)
     });
-    parent.irqs.push(Irq { irq: 33, id: 9, trigger: Trigger::Level, setvar_id: some("irq") });
-    parent.setvars.push(Setvar { symbol: "paddr".into(), region_paddr: "mr".into() });
+    parent.irqs.push(Irq {
+        irq: 33,
+        id: 9,
+        trigger: Trigger::Level,
+        setvar_id: some("irq"),
+    });
+    parent.setvars.push(Setvar {
+        symbol: "paddr".into(),
+        region_paddr: "mr".into(),
+    });
     let mut child = pd("child", &program());
-    child.parent = Some(Parent { index: 0, id: 4, setvar_id: some("child") });
+    child.parent = Some(Parent {
+        index: 0,
+        id: 4,
+        setvar_id: some("child"),
+    });
     let mut spec = system(vec![parent, child]);
     let mut mr = region("mr", 0x2000);
     mr.prefill = Some(vec![5; 0x1801]);
     spec.memory_regions.push(mr);
-    let named = ChannelEnd { setvar_id: some("end"), ..end("parent", 3, false) };
-    spec.channels.push(Channel { ends: [named, end("child", 0, false)] });
+    let named = ChannelEnd {
+        setvar_id: some("end"),
+        ..end("parent", 3, false)
+    };
+    spec.channels.push(Channel {
+        ends: [named, end("child", 0, false)],
+    });
     let made = Made::new(&spec);
     let value = |name| made.word(0, elf.address_of(name));
-    assert_eq!((value("vaddr"), value("size"), value("prefill")), (0x300_0000, 0x2000, 0x1801));
+    assert_eq!(
+        (value("vaddr"), value("size"), value("prefill")),
+        (0x300_0000, 0x2000, 0x1801)
+    );
     assert_eq!((value("irq"), value("end"), value("child")), (9, 3, 4));
     let image = made.read();
-    let map = image.maps.iter().find(|map| map.vaddr.get() == 0x300_0000).unwrap();
+    let map = image
+        .maps
+        .iter()
+        .find(|map| map.vaddr.get() == 0x300_0000)
+        .unwrap();
     assert_eq!(value("paddr"), map.paddr.get());
     assert_eq!(made.memory(0, 0x300_1800, 2), [5, 0]);
 }
@@ -224,16 +291,35 @@ fn setvars_are_set() {
 fn capabilities_are_in_microkits_slots() {
     let mut boss = pd("boss", &program());
     boss.smc = true;
-    boss.irqs.push(Irq { irq: 48, id: 2, trigger: Trigger::Level, setvar_id: None });
+    boss.irqs.push(Irq {
+        irq: 48,
+        id: 2,
+        trigger: Trigger::Level,
+        setvar_id: None,
+    });
     boss.cspace = vec![
-        CspaceCap { kind: CspaceCapKind::SchedContext, slot: 1, pd: "child".into() },
-        CspaceCap { kind: CspaceCapKind::Tcb, slot: 63, pd: "boss".into() },
+        CspaceCap {
+            kind: CspaceCapKind::SchedContext,
+            slot: 1,
+            pd: "child".into(),
+        },
+        CspaceCap {
+            kind: CspaceCapKind::Tcb,
+            slot: 63,
+            pd: "boss".into(),
+        },
     ];
     let mut child = pd("child", &program());
-    child.parent = Some(Parent { index: 0, id: 7, setvar_id: None });
+    child.parent = Some(Parent {
+        index: 0,
+        id: 7,
+        setvar_id: None,
+    });
     child.passive = true;
     let mut spec = system(vec![boss, child]);
-    spec.channels.push(Channel { ends: [end("child", 3, true), end("boss", 4, false)] });
+    spec.channels.push(Channel {
+        ends: [end("child", 3, true), end("boss", 4, false)],
+    });
     let made = Made::new(&spec);
     assert_eq!(made.cap(0, 1), Some((CAP_ENDPOINT, 0, 0)));
     assert_eq!(made.cap(1, 1), Some((CAP_NOTIFICATION, 1, 0)));
@@ -259,8 +345,14 @@ fn capabilities_are_in_microkits_slots() {
 #[test]
 fn regions_below_normal_memory_are_never_defined() {
     let mut spec = system(vec![pd("a", &program())]);
-    let low = MemoryRegion { phys_addr: Some(0x5000_0000), ..region("black_box", 0x1000) };
-    let high = MemoryRegion { phys_addr: Some(0x9000_0000), ..region("dma", 0x1000) };
+    let low = MemoryRegion {
+        phys_addr: Some(0x5000_0000),
+        ..region("black_box", 0x1000)
+    };
+    let high = MemoryRegion {
+        phys_addr: Some(0x9000_0000),
+        ..region("dma", 0x1000)
+    };
     spec.memory_regions = vec![low, high];
     spec.protection_domains[0].maps = vec![map("black_box", 0x300_0000), map("dma", 0x301_0000)];
     let made = Made::new(&spec);
@@ -277,7 +369,13 @@ fn a_region_gets_large_pages_where_the_tool_would_give_them() {
     let made = Made::new(&spec);
     let flags = |vaddr| {
         let image = made.read();
-        image.maps.iter().find(|map| map.vaddr.get() == vaddr).unwrap().flags.get()
+        image
+            .maps
+            .iter()
+            .find(|map| map.vaddr.get() == vaddr)
+            .unwrap()
+            .flags
+            .get()
     };
     assert_ne!(flags(0x4000_0000) & MAP_LARGE, 0);
     assert_eq!(flags(0x5000_1000) & MAP_LARGE, 0);
@@ -286,7 +384,10 @@ fn a_region_gets_large_pages_where_the_tool_would_give_them() {
 #[test]
 fn symbols_may_come_from_another_file() {
     let full = program();
-    let stripped = Elf { symbols: Vec::new(), ..full.clone() };
+    let stripped = Elf {
+        symbols: Vec::new(),
+        ..full.clone()
+    };
     let mut a = pd("a", &stripped);
     assert_eq!(
         refused(&system(vec![a.clone()])),
@@ -346,7 +447,10 @@ fn a_variable_set_twice_is_refused() {
     elf.symbol("x", 8);
     let mut a = pd("a", &elf);
     for vaddr in [0x300_0000, 0x301_0000] {
-        a.maps.push(Map { setvar_vaddr: Some("x".into()), ..map("mr", vaddr) });
+        a.maps.push(Map {
+            setvar_vaddr: Some("x".into()),
+            ..map("mr", vaddr)
+        });
     }
     let mut spec = system(vec![a]);
     spec.memory_regions.push(region("mr", 0x1000));
@@ -376,7 +480,12 @@ fn no_cut_of_an_elf_panics() {
 #[test]
 fn two_segments_in_one_page_are_refused() {
     let mut elf = program();
-    let second = Segment { vaddr: CODE + 0x800, bytes: vec![0], memory_size: 1, flags: RX };
+    let second = Segment {
+        vaddr: CODE + 0x800,
+        bytes: vec![0],
+        memory_size: 1,
+        flags: RX,
+    };
     elf.segments.push(second);
     assert!(refused(&system(vec![pd("a", &elf)])).contains("both need the page at 0x200000"));
 }
@@ -388,7 +497,10 @@ fn a_map_over_program_or_stack_is_refused() {
     spec.protection_domains[0].maps = vec![map("mr", CODE - 0x1000)];
     assert!(refused(&spec).contains("memory region 'mr' and the program's segment at 0x200000"));
     spec.protection_domains[0].maps = vec![map("mr", STACK_TOP - 0x3000)];
-    assert_eq!(refused(&spec), "a: memory region 'mr' cannot be mapped at 0xffffffb000");
+    assert_eq!(
+        refused(&spec),
+        "a: memory region 'mr' cannot be mapped at 0xffffffb000"
+    );
     spec.protection_domains[0].maps = vec![map("mr", STACK_TOP - 0x4000)];
     Made::new(&spec);
 }
@@ -396,7 +508,10 @@ fn a_map_over_program_or_stack_is_refused() {
 #[test]
 fn physical_overlaps_are_refused() {
     let mut spec = system(vec![pd("a", &program())]);
-    let at = |name: &str, paddr| MemoryRegion { phys_addr: Some(paddr), ..region(name, 0x2000) };
+    let at = |name: &str, paddr| MemoryRegion {
+        phys_addr: Some(paddr),
+        ..region(name, 0x2000)
+    };
     spec.memory_regions = vec![at("one", 0x9000_0000), at("two", 0x9000_1000)];
     assert_eq!(
         refused(&spec),
@@ -427,16 +542,26 @@ fn too_much_memory_is_refused() {
 #[test]
 fn a_prefill_longer_than_its_region_is_refused() {
     let mut spec = system(vec![pd("a", &program())]);
-    spec.memory_regions =
-        vec![MemoryRegion { prefill: Some(vec![0; 0x1001]), ..region("mr", 0x1000) }];
-    assert_eq!(refused(&spec), "memory region 'mr': prefill file is longer than the region");
+    spec.memory_regions = vec![MemoryRegion {
+        prefill: Some(vec![0; 0x1001]),
+        ..region("mr", 0x1000)
+    }];
+    assert_eq!(
+        refused(&spec),
+        "memory region 'mr': prefill file is longer than the region"
+    );
 }
 
 #[test]
 fn interrupts_of_the_kernel_are_refused() {
     for irq in [0, 15, 25, 26, 27, 160] {
         let mut a = pd("a", &program());
-        a.irqs.push(Irq { irq, id: 0, trigger: Trigger::Level, setvar_id: None });
+        a.irqs.push(Irq {
+            irq,
+            id: 0,
+            trigger: Trigger::Level,
+            setvar_id: None,
+        });
         assert_eq!(
             refused(&system(vec![a])),
             format!("a: interrupt {irq} does not exist or belongs to the kernel")
@@ -447,24 +572,41 @@ fn interrupts_of_the_kernel_are_refused() {
 #[test]
 fn two_capabilities_in_one_slot_are_refused() {
     let mut spec = system(vec![pd("a", &program()), pd("b", &program())]);
-    let channel = Channel { ends: [end("a", 1, false), end("b", 1, false)] };
+    let channel = Channel {
+        ends: [end("a", 1, false), end("b", 1, false)],
+    };
     spec.channels = vec![channel.clone(), channel];
-    assert_eq!(refused(&spec), "a: capability slot 11 is taken or does not exist");
+    assert_eq!(
+        refused(&spec),
+        "a: capability slot 11 is taken or does not exist"
+    );
 }
 
 #[test]
 fn budgets_that_sel4_would_abort_on_are_refused() {
     for (budget_us, period_us) in [(19, 1000), (19, 19), (2000, 1000)] {
-        let a = ProtectionDomain { budget_us, period_us, ..pd("a", &program()) };
-        assert!(matches!(layout(&system(vec![a])), Err(LayoutError::BadBudget { .. })));
+        let a = ProtectionDomain {
+            budget_us,
+            period_us,
+            ..pd("a", &program())
+        };
+        assert!(matches!(
+            layout(&system(vec![a])),
+            Err(LayoutError::BadBudget { .. })
+        ));
     }
 }
 
 #[test]
 fn more_than_63_pds_are_refused() {
-    let pds: Vec<_> = (0..64).map(|index| pd(&format!("pd{index}"), &program())).collect();
+    let pds: Vec<_> = (0..64)
+        .map(|index| pd(&format!("pd{index}"), &program()))
+        .collect();
     Made::new(&system(pds[..63].to_vec()));
-    assert_eq!(refused(&system(pds)), "64 protection domains; 63 is the most");
+    assert_eq!(
+        refused(&system(pds)),
+        "64 protection domains; 63 is the most"
+    );
 }
 
 #[test]

@@ -49,8 +49,18 @@ pub fn program() -> Elf {
     let mut elf = Elf {
         entry: CODE,
         segments: vec![
-            Segment { vaddr: CODE, bytes: vec![0xaa; 16], memory_size: 16, flags: RX },
-            Segment { vaddr: DATA, bytes: vec![0xbb; 8], memory_size: 0x1000, flags: RW },
+            Segment {
+                vaddr: CODE,
+                bytes: vec![0xaa; 16],
+                memory_size: 16,
+                flags: RX,
+            },
+            Segment {
+                vaddr: DATA,
+                bytes: vec![0xbb; 8],
+                memory_size: 0x1000,
+                flags: RW,
+            },
         ],
         symbols: Vec::new(),
     };
@@ -66,8 +76,18 @@ pub fn kernel() -> Elf {
     Elf {
         entry: start,
         segments: vec![
-            Segment { vaddr: start, bytes: vec![1; 8], memory_size: 8, flags: RX },
-            Segment { vaddr: start + 0x1000, bytes: vec![2; 8], memory_size: 0x1800, flags: RW },
+            Segment {
+                vaddr: start,
+                bytes: vec![1; 8],
+                memory_size: 8,
+                flags: RX,
+            },
+            Segment {
+                vaddr: start + 0x1000,
+                bytes: vec![2; 8],
+                memory_size: 0x1800,
+                flags: RW,
+            },
         ],
         symbols: Vec::new(),
     }
@@ -76,13 +96,58 @@ pub fn kernel() -> Elf {
 impl Elf {
     /// Adds a variable behind the others.
     pub fn symbol(&mut self, name: &str, size: u64) {
-        let end = self.symbols.iter().map(|symbol| symbol.address + symbol.size).max();
+        let end = self
+            .symbols
+            .iter()
+            .map(|symbol| symbol.address + symbol.size)
+            .max();
         let address = end.unwrap_or(DATA + 0x100).next_multiple_of(8);
-        self.symbols.push(Symbol { name: name.into(), address, size });
+        self.symbols.push(Symbol {
+            name: name.into(),
+            address,
+            size,
+        });
     }
 
     pub fn address_of(&self, name: &str) -> u64 {
-        self.symbols.iter().find(|symbol| symbol.name == name).unwrap().address
+        self.symbols
+            .iter()
+            .find(|symbol| symbol.name == name)
+            .unwrap()
+            .address
+    }
+
+    fn header(&self, sections_at: u64) -> Vec<u8> {
+        let mut file = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        file.extend([2, 0, 183, 0, 1, 0, 0, 0]);
+        for word in [
+            self.entry,
+            64,
+            if self.symbols.is_empty() {
+                0
+            } else {
+                sections_at
+            },
+        ] {
+            file.extend(word.to_le_bytes());
+        }
+        file.extend([0; 4]);
+        let (sections_count, names) = if self.symbols.is_empty() {
+            (0, 0)
+        } else {
+            (3, 2)
+        };
+        for half in [
+            64,
+            56,
+            self.segments.len() as u16,
+            64,
+            sections_count,
+            names,
+        ] {
+            file.extend(half.to_le_bytes());
+        }
+        file
     }
 
     /// The file: header, program headers, segments, then symbol and string tables.
@@ -95,7 +160,10 @@ impl Elf {
             program_headers.extend(1u32.to_le_bytes());
             program_headers.extend(segment.flags.to_le_bytes());
             let sizes = [segment.bytes.len() as u64, segment.memory_size, 1];
-            for word in [offset, segment.vaddr, segment.vaddr].into_iter().chain(sizes) {
+            for word in [offset, segment.vaddr, segment.vaddr]
+                .into_iter()
+                .chain(sizes)
+            {
                 program_headers.extend(word.to_le_bytes());
             }
             body.extend(&segment.bytes);
@@ -128,16 +196,7 @@ impl Elf {
             sections.extend(1u64.to_le_bytes());
             sections.extend(entry.to_le_bytes());
         }
-        let mut file = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        file.extend([2, 0, 183, 0, 1, 0, 0, 0]);
-        for word in [self.entry, 64, if self.symbols.is_empty() { 0 } else { sections_at }] {
-            file.extend(word.to_le_bytes());
-        }
-        file.extend([0; 4]);
-        let (sections_count, names) = if self.symbols.is_empty() { (0, 0) } else { (3, 2) };
-        for half in [64, 56, self.segments.len() as u16, 64, sections_count, names] {
-            file.extend(half.to_le_bytes());
-        }
+        let mut file = self.header(sections_at);
         for part in [program_headers, body, symbols, strings, sections] {
             file.extend(part);
         }
