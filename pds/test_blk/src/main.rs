@@ -8,11 +8,11 @@
 #![deny(unsafe_code)]
 
 use microkit_wait::wait_for;
-use proto::blk::{Operation, RequestWire};
+use proto::blk::{Operation, RequestWire, Segment};
 use request_table::Client;
 use sel4_microkit::{Channel, ChannelSet, Handler, Infallible, protection_domain, var};
 use sel4_shared_memory::{SharedMut, SharedRef};
-use test_blk_service::{Blocks, Exerciser, Wrong};
+use test_blk_service::{Blocks, Exerciser, Random, Wrong};
 
 const BLK: Channel = Channel::new(2);
 
@@ -20,6 +20,25 @@ const REGION_BYTES: usize = 0x1_0000;
 const BLOCKS: u32 = 1024;
 const DEPTH: usize = 32;
 const SEED: u64 = 1;
+
+/// What is measured first: name, operation, bytes, depth.
+const FIGURES: [(&str, Operation, u32, usize); 8] = [
+    ("read_4k_qd1", Operation::Read, 4096, 1),
+    ("read_4k_qd32", Operation::Read, 4096, 32),
+    ("write_4k_qd1", Operation::Write, 4096, 1),
+    ("write_4k_qd32", Operation::Write, 4096, 32),
+    ("read_64k_qd1", Operation::Read, 65536, 1),
+    ("read_64k_qd32", Operation::Read, 65536, 32),
+    ("write_64k_qd1", Operation::Write, 65536, 1),
+    ("write_64k_qd32", Operation::Write, 65536, 32),
+];
+const PACE_REQUESTS: u32 = 4096;
+/// Places of 64 KiB in the data region that are used in turn.
+const PACE_PLACES: u32 = 256;
+/// The disk is used at multiples of 32 KiB below 32 MiB.
+const PACE_POSITIONS: u32 = 1024;
+const PACE_STRIDE_SECTORS: u64 = 64;
+const SPIN_BYTES: usize = 0x1000;
 /// Requests until the result is printed.
 const REQUESTS: u32 = 30_000;
 
@@ -41,6 +60,12 @@ fn init() -> impl Handler {
         log::error!("KINTSUGI|FAIL no disk");
         return Finished;
     }
+    let counter = *var!(spin_counter_vaddr: usize = 0);
+    let spin = SharedRef::from_mapped(counter, SPIN_BYTES).expect("spin_counter");
+    for (name, operation, bytes, depth) in FIGURES {
+        let instructions = pace(&mut table, &spin, operation, bytes, depth);
+        log::info!("FIGURE block.{name} {instructions} instructions n={PACE_REQUESTS}");
+    }
     let mut exerciser = Exerciser::new(table, data, BLOCKS, DEPTH, SEED);
     let start = recovery::ticks();
     match exercise(&mut exerciser) {
@@ -57,6 +82,48 @@ fn init() -> impl Handler {
         Err(wrong) => log::error!("KINTSUGI|FAIL test_blk {wrong}"),
     }
     Finished
+}
+
+/// Busy instructions per request, all PDs and the kernel together. Only true under
+/// `-icount shift=0`, where a tick of the counter is 16 instructions.
+fn pace(
+    table: &mut Blocks,
+    spin: &SharedRef,
+    operation: Operation,
+    bytes: u32,
+    depth: usize,
+) -> u64 {
+    let mut random = Random(SEED);
+    let mut made = 0;
+    let mut answered = 0;
+    let (ticks, count) = (recovery::ticks(), spin.load_u64(0));
+    while answered < PACE_REQUESTS {
+        let before = made;
+        while made < PACE_REQUESTS && table.outstanding_count() < depth {
+            let sector = u64::from(random.below(PACE_POSITIONS)) * PACE_STRIDE_SECTORS;
+            let offset = made % PACE_PLACES * 65536;
+            let place = Segment { offset, bytes };
+            let wire = RequestWire::transfer(operation, sector, &[place]);
+            table
+                .submit(&wire)
+                .expect("the depth is below the number of slots");
+            made += 1;
+        }
+        if made != before {
+            BLK.notify();
+        }
+        let seen = answered;
+        while let Some((_, _, completion)) = table.next_completion() {
+            assert!(completion.check().status.errno().is_ok());
+            answered += 1;
+        }
+        if answered == seen {
+            wait_for(BLK);
+        }
+    }
+    let instructions = (recovery::ticks() - ticks) * 16;
+    let idle = (spin.load_u64(0) - count) * 3;
+    instructions.saturating_sub(idle) / u64::from(PACE_REQUESTS)
 }
 
 /// Makes a request without data and waits for its answer.
