@@ -33,10 +33,12 @@ const FP: usize = 15;
 /// What an unused stack is full of.
 pub const PAINT: u8 = 0xa5;
 const PAINT_WORD: u64 = u64::from_ne_bytes([PAINT; 8]);
-/// So many painted words in a row end the search for the deepest use. A frame can have a larger
-/// hole (a buffer that was never filled); then the mark is too high until something is written
-/// deeper, or the stack pointer of a death shows it.
-const GAP_WORDS: usize = 32;
+/// The search for the deepest use looks at every fourth word, which is what it costs per death.
+const STRIDE_BYTES: u64 = 32;
+/// So many painted samples in a row end the search: 256 bytes. A frame can have a larger hole (a
+/// buffer that was never filled); then the mark is too high until something is written deeper, or
+/// the stack pointer of a death shows it.
+const GAP_SAMPLES: usize = 8;
 /// Most log entries that are taken into a report.
 const LINES_MAX: usize = 3;
 
@@ -100,8 +102,8 @@ impl StackMark {
         }
         let mut painted = 0;
         let mut at = self.low;
-        while painted < GAP_WORDS {
-            at = at.wrapping_sub(8);
+        while painted < GAP_SAMPLES {
+            at = at.wrapping_sub(STRIDE_BYTES);
             match places.load(data, at) {
                 Some(PAINT_WORD) => painted += 1,
                 Some(_) => (self.low, painted) = (at, 0),
@@ -223,12 +225,17 @@ pub fn last_words(wire: &mut RecordWire, ring: &impl Words, epoch: u32) {
             wire.text[length] = b'\n';
             length += 1;
         }
-        for index in 0..(*bytes).min(TEXT_BYTES - length) {
-            let at = position + 3 + index as u64 / 8;
-            let word = ring.word(BODY_WORDS + (at % capacity) as usize);
-            wire.text[length] = word.to_le_bytes()[index % 8];
-            length += 1;
+        let bytes = (*bytes).min(TEXT_BYTES - length);
+        let target = &mut wire.text[length..length + bytes];
+        for (index, part) in target.chunks_mut(8).enumerate() {
+            let at = position + 3 + index as u64;
+            let word = ring.word(BODY_WORDS + (at % capacity) as usize).to_le_bytes();
+            match <&mut [u8; 8]>::try_from(&mut *part) {
+                Ok(whole) => *whole = word,
+                Err(_) => part.copy_from_slice(&word[..part.len()]),
+            }
         }
+        length += bytes;
     }
     wire.head.text_bytes = length as u16;
 }

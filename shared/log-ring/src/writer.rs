@@ -140,7 +140,11 @@ impl Writer {
         entry[..3].copy_from_slice(&head.to_words());
         for (word, bytes) in entry[3..words - 1].iter_mut().zip(text.chunks(8)) {
             let mut padded = [0; 8];
-            padded[..bytes.len()].copy_from_slice(bytes);
+            match bytes.try_into() {
+                // All but the last: no call of memcpy for each word.
+                Ok(whole) => padded = whole,
+                Err(_) => padded[..bytes.len()].copy_from_slice(bytes),
+            }
             *word = u64::from_le_bytes(padded);
         }
         entry[words - 1] = tail(self.end, &entry[..words - 1]);
