@@ -74,7 +74,7 @@ fn split(line: &str) -> Option<(&str, &str)> {
 }
 
 fn take(report: &mut Report, pd: &str, text: &str) {
-    let text = ["WARN ", "ERROR "]
+    let text = ["warning: ", "error: "]
         .iter()
         .find_map(|level| text.strip_prefix(level))
         .unwrap_or(text);
@@ -154,7 +154,7 @@ mod tests {
 Booting all finished, dropped to user space
 [   0.100000] blk: ready epoch=0 after_ns=0
 [   0.200000] chaos: KILL pd=blk point=blk.before_complete death=undefined count=1
-[   0.200100] supervisor: WARN FAULT pd=blk kind=VMFault addr=0x0 pc=0x1 epoch=1 action=restart after_us=9
+[   0.200100] supervisor: warning: FAULT pd=blk kind=VMFault addr=0x0 pc=0x1 epoch=1 action=restart after_us=9
 [   0.200200] blk: ready epoch=1 after_ns=123456
 [   0.300000] app_demo: file sha256=ab size=7 path=/a b/\\xc3\\xbc
 [   0.400000] app_demo: wrote sha256=cd size=9 seed=00 path=/kintsugi-out/x
