@@ -220,6 +220,8 @@ struct Expected {
     timer: Timer,
     first_ns: u64,
     period_ns: u64,
+    /// What the client has seen last.
+    fired: Cell<u64>,
 }
 
 impl Expected {
@@ -249,6 +251,7 @@ fn deadlines_despite_deaths(kill_at: u64, again: Option<u64>) -> u64 {
             timer,
             first_ns: first,
             period_ns: period,
+            fired: Cell::new(0),
         });
     };
     for n in 0..6 {
@@ -297,6 +300,10 @@ fn check(clients: &mut [Timers<NoChannel>; 2], expected: &[Vec<Expected>; 2], al
         for expected in list {
             let fired = client.fired_total(expected.timer).unwrap();
             let due = expected.due(now_ns);
+            assert!(
+                expected.fired.replace(fired) <= fired,
+                "a firing was taken back"
+            );
             assert!(fired <= due, "early or twice: {fired} of {due} at {now_ns}");
             // The very last period may end right now.
             assert!(
@@ -315,6 +322,43 @@ fn every_deadline_once_wherever_the_service_dies() {
     for kill_at in 0..steps {
         deadlines_despite_deaths(kill_at, None);
         deadlines_despite_deaths(kill_at, Some(kill_at % 23));
+    }
+}
+
+/// A client dies in place of any store while it arms and cancels. Then the service and the client's
+/// next life agree about what is armed, whether or not the service has been restarted too.
+#[test]
+fn a_client_that_dies_leaves_no_doubt() {
+    for steps in 0.. {
+        let system = System::new(1);
+        let mut service = system.start(&Life::endless());
+        drop(system.client(0));
+        service.run(|_| true);
+        let life = Life::of_steps(steps);
+        let ended = life.run(|| {
+            let clock = Clock::attach(system.clock.shared_ref(), ticks).unwrap();
+            let page = system.clients[0].timers.shared_mut(&life);
+            let firings = system.clients[0].firings.shared_ref();
+            let mut timers = Timers::attach(page, firings, clock, NoChannel).unwrap();
+            let first = timers.after(ms(1)).unwrap();
+            service.run(|_| true);
+            timers.after(ms(2)).unwrap();
+            timers.cancel(first).unwrap();
+        });
+        if steps % 2 == 0 {
+            service = system.start(&Life::endless());
+        }
+        let mut client = system.client(0);
+        service.run(|_| true);
+        let left: Vec<_> = client.timers().collect();
+        assert_eq!(service.armed_count(), left.len(), "{steps}");
+        system.run_until(&mut service, ticks() * NS + 3_000_000);
+        for timer in left {
+            assert_eq!(client.fired(timer), Ok(1), "{steps}");
+        }
+        if ended.is_ok() {
+            return;
+        }
     }
 }
 

@@ -10,7 +10,7 @@
 
 use core::time::Duration;
 
-use proto::timer::timers::{CHANGE_TAIL, Entry, REGION_WORDS_MIN, entry, seen};
+use proto::timer::timers::{CHANGE_COUNT, CHANGE_TAIL, Entry, REGION_WORDS_MIN, entry, seen};
 use proto::timer::{Count, GENERATION_MASK, TIMERS, control, firings, timers};
 use sel4_shared_memory::{SharedMut, SharedRef};
 use shared_words::{Header, Words, WordsMut};
@@ -152,6 +152,10 @@ impl<S: Service> Timers<S> {
         if !formatted {
             timers::HEADER.finish(&mut page);
         }
+        // A life that ended between an entry and its place in the ring has told nobody: have the
+        // service look at every entry.
+        let tail = page.word(CHANGE_TAIL);
+        page.set_word(CHANGE_TAIL, tail.wrapping_add(CHANGE_COUNT as u64 + 1));
         let notes_seen = firings.word(firings::NOTE_TAIL);
         let mut service = service;
         service.notify();
