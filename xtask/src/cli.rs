@@ -51,6 +51,10 @@ pub enum Command {
     Test(TestArgs),
     /// Say what is missing on this machine, and the command that mends it.
     Doctor(KernelArgs),
+    /// Add functions and lines to the addresses of crash reports in a log.
+    ///
+    /// `run` does it by itself. Programs are found by PD: NAME.debug.elf in the build folder.
+    Symbolize(SymbolizeArgs),
     /// Check the sources against the project's rules.
     Tidy,
     /// Remove what was put into the build folder.
@@ -185,6 +189,16 @@ pub struct TestArgs {
 #[derive(Debug, Args)]
 pub struct CleanArgs {
     /// The build folder.
+    #[arg(long, env = "BUILD_DIR", value_name = "DIR", default_value = "build")]
+    pub build_dir: PathBuf,
+}
+
+/// Arguments of `symbolize`.
+#[derive(Debug, Args)]
+pub struct SymbolizeArgs {
+    /// The log [default: standard input].
+    pub log: Option<PathBuf>,
+    /// Where the programs are.
     #[arg(long, env = "BUILD_DIR", value_name = "DIR", default_value = "build")]
     pub build_dir: PathBuf,
 }

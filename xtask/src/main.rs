@@ -25,6 +25,7 @@ mod policy;
 mod qemu;
 mod run;
 mod samples;
+mod symbolize;
 mod system;
 mod target_test;
 mod tidy;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Test(args) => target_test::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Symbolize(args) => symbolize::run(args),
         Command::Tidy => tidy::run(),
         Command::Clean(args) => clean::run(&args.build_dir),
     };

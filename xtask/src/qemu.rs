@@ -6,7 +6,7 @@
 //! A run ends when a watched text appears, when QEMU ends by itself, or at the timeout, which only
 //! guards against a system that hangs. QEMU is our child and is ended through its handle.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::board::Board;
 use crate::error::{Context, Error, Result};
+use crate::symbolize::Filter;
 
 /// One instruction is one nanosecond, and waiting takes no time of the host.
 const ICOUNT: [&str; 2] = ["-icount", "shift=0,sleep=off,align=off"];
@@ -96,10 +97,27 @@ pub fn command(board: &Board, machine: &Machine) -> Result<Command> {
     if machine.icount {
         command.args(ICOUNT);
     }
+    if let Some(path) = socket(build_dir(machine)) {
+        let argument = format!("unix:{},server=on,wait=off", path.display());
+        command.args(["-qmp", &argument]);
+    }
     Ok(command)
 }
 
-/// Runs `machine` on this terminal until QEMU ends.
+/// Where QEMU listens for `cargo xtask top` while it runs an image from `build_dir`; `None` when the
+/// path is too long for a socket.
+pub fn socket(build_dir: &Path) -> Option<PathBuf> {
+    let path = build_dir.join("qemu.sock");
+    // sockaddr_un has 108 bytes, the last one zero; a comma would end QEMU's argument.
+    let text = path.to_str()?;
+    (text.len() < 108 && !text.contains(',')).then_some(path)
+}
+
+fn build_dir(machine: &Machine) -> &Path {
+    machine.image.parent().unwrap_or(Path::new("."))
+}
+
+/// Runs `machine` on this terminal until QEMU ends. Crash reports are explained on the way.
 ///
 /// # Errors
 ///
@@ -107,9 +125,19 @@ pub fn command(board: &Board, machine: &Machine) -> Result<Command> {
 pub fn interactive(board: &Board, machine: &Machine) -> Result<ExitStatus> {
     let mut command = command(board, machine)?;
     let program = command.get_program().to_string_lossy().into_owned();
-    command
-        .status()
-        .map_err(|error| cannot_start(&program, &error))
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| cannot_start(&program, &error))?;
+    let mut filter = Filter::new(build_dir(machine));
+    let mut buffer = [0; 4096];
+    if let Some(mut output) = child.stdout.take() {
+        while let Ok(length @ 1..) = output.read(&mut buffer) {
+            // A closed standard output must not stop the machine.
+            let _ = filter.push(&buffer[..length], &mut std::io::stdout().lock());
+        }
+    }
+    child.wait().context("wait for QEMU")
 }
 
 /// Runs `machine` and watches it.
@@ -133,7 +161,14 @@ pub fn watch(board: &Board, machine: &Machine, watch: &Watch) -> Result<Finished
         text: String::new(),
         pending: Vec::new(),
     };
-    let end = supervise(&mut child, &output, watch, started, &mut serial);
+    let mut filter = watch.echo.then(|| Filter::new(build_dir(machine)));
+    let mut echo = |bytes: &[u8]| {
+        if let Some(filter) = &mut filter {
+            // A closed standard output must not keep the machine from being watched.
+            let _ = filter.push(bytes, &mut std::io::stdout().lock());
+        }
+    };
+    let end = supervise(&mut child, &output, watch, started, &mut serial, &mut echo);
     // Ended already in most cases; an error here means just that.
     let _ = child.kill();
     child.wait().context("wait for QEMU")?;
@@ -211,6 +246,7 @@ fn supervise(
     watch: &Watch,
     started: Instant,
     serial: &mut Serial,
+    echo: &mut dyn FnMut(&[u8]),
 ) -> Result<End> {
     let mut awaited = watch.all.clone();
     loop {
@@ -224,7 +260,7 @@ fn supervise(
         let wait = left.unwrap_or(TICK).min(TICK);
         let lines = match output.recv_timeout(wait) {
             Ok(bytes) => {
-                echo(watch, &bytes);
+                echo(&bytes);
                 serial.push(&bytes)
             }
             Err(RecvTimeoutError::Timeout) => Vec::new(),
@@ -253,14 +289,6 @@ fn judge(line: &str, watch: &Watch, awaited: &mut Vec<String>) -> Option<End> {
     awaited.retain(|text| !line.contains(text.as_str()));
     let complete = !watch.all.is_empty() && awaited.is_empty();
     (complete || has(&watch.until)).then_some(End::Seen)
-}
-
-fn echo(watch: &Watch, bytes: &[u8]) {
-    if watch.echo {
-        let mut out = std::io::stdout().lock();
-        // A closed standard output must not keep the machine from being watched.
-        let _ = out.write_all(bytes).and_then(|()| out.flush());
-    }
 }
 
 #[cfg(test)]
