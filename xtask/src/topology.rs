@@ -151,10 +151,11 @@ fn child_entry<'a>(
     };
     let elf = || {
         let name = format!("{}_elf", child.name);
+        let prefill = system.region(&name)?.prefill.as_ref()?;
         Some(SavedElf {
             vaddr: parent.map(&name)?.vaddr,
             size: size_of(system, &name, files),
-            file_len: files.of(&format!("{}.elf", child.name)),
+            file_len: files.of(&prefill.path),
         })
     };
     let parts = || {

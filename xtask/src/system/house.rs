@@ -45,13 +45,13 @@ fn restartable(system: &System, pd: &Pd, found: &mut Vec<Diagnostic>) {
         let message = format!("restartable PD '{name}' is passive");
         found.push(Diagnostic::error(message, &pd.at).help(help));
     }
-    let expected = (format!("{name}{BOOT_SUFFIX}"), format!("{name}.elf"));
+    let program = whole_program(pd);
     let symbols = pd.symbols.as_ref().map(|file| file.path.as_str());
-    if pd.image.path != expected.0 || symbols != Some(expected.1.as_str()) {
+    if symbols != Some(program.as_str()) {
         let message = format!("restartable PD '{name}' has the wrong image");
         let help = format!(
-            "write <program_image path=\"{}\" path_for_symbols=\"{}\" />",
-            expected.0, expected.1
+            "write <program_image path=\"{}\" path_for_symbols=\"{program}\" />",
+            pd.image.path
         );
         found.push(Diagnostic::error(message, &pd.image.at).help(help));
     }
@@ -107,12 +107,18 @@ pub fn perms_of(map: &Map) -> String {
         .collect()
 }
 
+/// The file that a boot stub was cut from. Two PDs may run the same program.
+fn whole_program(pd: &Pd) -> String {
+    let stem = pd.image.path.strip_suffix(BOOT_SUFFIX);
+    format!("{}.elf", stem.unwrap_or(&pd.image.path))
+}
+
 fn saved_elf(system: &System, pd: &Pd, found: &mut Vec<Diagnostic>) {
     let name = &pd.name;
     let Some(region) = system.region(&format!("{name}_elf")) else {
         return;
     };
-    let file = format!("{name}.elf");
+    let file = whole_program(pd);
     if region
         .prefill
         .as_ref()
