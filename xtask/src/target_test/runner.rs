@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::kernels::Target;
 use crate::qemu::{self, End, Finished, Machine, Watch};
 use crate::run;
-use crate::target_test::cases::{Case, Disk, Expect, SystemUnderTest};
+use crate::target_test::cases::{Case, Disk, SystemUnderTest};
 use crate::{disk, image, samples, workspace};
 
 /// Names the folder with Microkit's examples, each in `NAME/debug/NAME.system` with its ELF files.
@@ -130,10 +130,7 @@ impl Runner<'_> {
             icount: false,
         };
         let texts = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
-        let all = match case.expect {
-            Expect::AllReady => ready_lines(built),
-            Expect::Lines(lines) => texts(lines),
-        };
+        let all = texts(case.expect);
         let mut fail: Vec<String> = texts(case.forbid);
         fail.push(run::FAIL.to_owned());
         let watch = Watch {
@@ -168,14 +165,6 @@ impl Runner<'_> {
         }
         Ok(Some(path))
     }
-}
-
-/// What each restartable PD says when it is ready for the first time.
-fn ready_lines(built: &Built) -> Vec<String> {
-    let pds = built.loaded.system.pds.iter();
-    pds.filter(|pd| pd.is_restartable())
-        .map(|pd| format!(" {}: ready epoch=0", pd.name))
-        .collect()
 }
 
 fn judge(finished: &Finished, watch: &Watch) -> Outcome {
