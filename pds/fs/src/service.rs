@@ -61,6 +61,8 @@ pub struct Service<D: Disk> {
     volume: Result<Volume<D>, Errno>,
     /// Clients to be notified.
     notify: u64,
+    /// Requests that were answered with a recorded completion.
+    recorded: u64,
 }
 
 impl<D: Disk> Service<D> {
@@ -86,12 +88,18 @@ impl<D: Disk> Service<D> {
             clients: attached,
             volume,
             notify: 0,
+            recorded: 0,
         })
     }
 
     /// The volume, where there is one.
     pub fn volume(&mut self) -> Result<&mut Volume<D>, Errno> {
         self.volume.as_mut().map_err(|errno| *errno)
+    }
+
+    /// How many requests of an earlier life turned out to have had their effects already.
+    pub fn recorded_count(&self) -> u64 {
+        self.recorded
     }
 
     /// Ends; gives the volume back.
@@ -203,7 +211,10 @@ impl<D: Disk> Service<D> {
         };
         let completion = if ticket.attempt() > 1 && request.changes() {
             match volume.recorded(&place) {
-                Ok(Some(recorded)) => return (recorded, false),
+                Ok(Some(recorded)) => {
+                    self.recorded += 1;
+                    return (recorded, false);
+                }
                 Ok(None) if ticket.attempt() >= ATTEMPTS_MAX => Err(Errno::Io),
                 Ok(None) => volume.run_whole(&request, &place, &mut regions.output),
                 Err(errno) => Err(errno),

@@ -28,7 +28,7 @@ use crate::disk::Disk;
 use crate::layout::Superblock;
 use crate::mount::{self, MountError};
 use crate::results::{FILE_BYTES, FILE_NAME, Results};
-use crate::store::{Store, StoreError};
+use crate::store::{Counters, Store, StoreError};
 
 /// `rsext4` on our store.
 pub type Mounted<D> = Ext4<StoreIo<D>, MountedServices<(), NoopObserver>>;
@@ -261,6 +261,11 @@ impl<D: Disk> Volume<D> {
         } else {
             Ok(())
         }
+    }
+
+    /// What the store has counted.
+    pub fn counters(&self) -> Counters {
+        self.store.borrow().counters()
     }
 
     /// How full the group is, in percent of the largest transaction.

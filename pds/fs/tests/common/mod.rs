@@ -17,6 +17,7 @@ use std::rc::Rc;
 use fs_client::{FileSystem, Peer, Regions};
 use fs_service::clock::InodeClock;
 use fs_service::service::{ClientRegions, Service};
+use fs_service::store::Counters;
 use fs_service::volume::Volume;
 use proto::fs::Errno;
 use sel4_shared_memory::host::{HostRegion, Life};
@@ -71,6 +72,8 @@ pub struct World {
     boot: Option<u64>,
     pub life: Life,
     pub lives: u32,
+    /// Requests that were answered from the record, by lives that have ended.
+    pub recorded: u64,
     /// Steps after which each next life dies; the last one lives.
     pub deaths: Vec<u64>,
 }
@@ -91,6 +94,7 @@ impl World {
             boot: None,
             life: Life::endless(),
             lives: 0,
+            recorded: 0,
             deaths: Vec::new(),
         }))
     }
@@ -139,7 +143,10 @@ impl World {
             match worked {
                 Ok(true) => {}
                 Ok(false) => return,
-                Err(_) => self.service = None,
+                Err(_) => {
+                    self.recorded += service.recorded_count();
+                    self.service = None;
+                }
             }
         }
     }
@@ -152,6 +159,12 @@ impl World {
     /// The disk as it is now.
     pub fn image(&self) -> Vec<u8> {
         self.media.borrow().image()
+    }
+
+    /// What the store has counted in this life.
+    pub fn counters(&mut self) -> Counters {
+        let volume = self.service().volume().expect("it is mounted");
+        volume.counters()
     }
 
     pub fn service(&mut self) -> &mut Service<SimDisk> {

@@ -29,10 +29,10 @@ pub enum Step {
 /// Draws a step. Names come from a small set, so that they often exist.
 pub fn draw(random: &mut Random, prefix: &str) -> Step {
     let folder = |random: &mut Random| match random.below(4) {
-        0 => format!("{prefix}d{}", random.below(3)),
+        0 => format!("{prefix}d{}", random.below(2)),
         _ => prefix.trim_end_matches('/').to_string(),
     };
-    let name = |random: &mut Random| format!("{}/f{}", folder(random), random.below(6));
+    let name = |random: &mut Random| format!("{}/f{}", folder(random), random.below(4));
     let bytes = |random: &mut Random, most: u64| {
         let length = 1 + random.below(most);
         let first = random.next() as u8;
@@ -41,14 +41,14 @@ pub fn draw(random: &mut Random, prefix: &str) -> Step {
             .collect()
     };
     match random.below(100) {
-        0..18 => Step::CreateNew(name(random)),
-        18..40 => Step::Append(name(random), bytes(random, 9000)),
-        40..55 => Step::Overwrite(name(random), random.below(20_000), bytes(random, 12_000)),
-        55..63 => Step::Truncate(name(random), random.below(20_000)),
-        63..73 => Step::Rename(name(random), name(random)),
-        73..83 => Step::Unlink(name(random)),
-        83..88 => Step::Mkdir(format!("{prefix}d{}", random.below(3))),
-        88..91 => Step::Rmdir(format!("{prefix}d{}", random.below(3))),
+        0..20 => Step::CreateNew(name(random)),
+        20..45 => Step::Append(name(random), bytes(random, 9000)),
+        45..63 => Step::Overwrite(name(random), random.below(20_000), bytes(random, 12_000)),
+        63..69 => Step::Truncate(name(random), random.below(20_000)),
+        69..78 => Step::Rename(name(random), name(random)),
+        78..85 => Step::Unlink(name(random)),
+        85..89 => Step::Mkdir(format!("{prefix}d{}", random.below(2))),
+        89..91 => Step::Rmdir(format!("{prefix}d{}", random.below(2))),
         _ => Step::Sync,
     }
 }
