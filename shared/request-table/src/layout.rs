@@ -288,6 +288,37 @@ impl Layout {
     }
 }
 
+/// The geometry that a region's own header states, for [`crate::inspect`].
+#[cfg(not(loom))]
+pub(crate) struct Shape {
+    slots: usize,
+    slot_bytes: usize,
+}
+
+#[cfg(not(loom))]
+impl Shape {
+    pub(crate) fn read(role: Role, bytes: &[u8]) -> Option<Self> {
+        let (header, _) = HeaderWire::read_from_prefix(bytes).ok()?;
+        let shape = Self {
+            slots: usize::from(header.slots.get()),
+            slot_bytes: header.slot_bytes.get() as usize,
+        };
+        let end = shape.slots.checked_mul(shape.slot_bytes)?.checked_add(FIRST_SLOT)?;
+        let sane = shape.slots <= SLOTS && shape.slot_bytes >= SLOT_HEADER && end <= bytes.len();
+        (header.magic == role.magic() && sane).then_some(shape)
+    }
+
+    pub(crate) const fn slots(&self) -> usize {
+        self.slots
+    }
+
+    pub(crate) fn stamp(&self, bytes: &[u8], slot: usize) -> Option<u64> {
+        let at = FIRST_SLOT + slot * self.slot_bytes;
+        let word = (slot < self.slots).then(|| bytes.get(at..at + 8)).flatten()?;
+        Some(u64::from_le_bytes(word.try_into().ok()?))
+    }
+}
+
 /// Returns how many bytes each region of a table with bodies of type `T` must have at least.
 #[must_use]
 pub const fn region_bytes<T>() -> usize {

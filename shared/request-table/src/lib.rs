@@ -29,6 +29,8 @@
 #![forbid(unsafe_code)]
 
 mod client;
+#[cfg(not(loom))]
+pub mod inspect;
 mod layout;
 #[cfg(all(test, loom))]
 mod model;
