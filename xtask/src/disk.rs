@@ -6,7 +6,7 @@
 //! Nothing here knows the file system: what our service wrote is judged by tools that it has not
 //! seen.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::error::{Context, Error, Result};
@@ -49,17 +49,24 @@ pub fn make_blank(image: &Path, megabytes: u64) -> Result<()> {
 ///
 /// With fsck's own words when it finds anything.
 pub fn check_ext4(image: &Path) -> Result<()> {
-    let copy = image.with_extension("fsck");
+    let copy = replayed_copy(image, "fsck")?;
+    let result = run(tool("e2fsck").args(["-f", "-n"]).arg(&copy)).map(|_| ());
+    std::fs::remove_file(&copy).context(format!("remove '{}'", copy.display()))?;
+    result
+}
+
+/// Copies an image and replays the journal in the copy: what counts is there as much as in its place.
+fn replayed_copy(image: &Path, extension: &str) -> Result<PathBuf> {
+    let copy = image.with_extension(extension);
     std::fs::copy(image, &copy).context(format!("copy '{}'", image.display()))?;
-    // Status 1 says that the journal was replayed, which is no fault.
+    // Status 1 says that the journal was replayed, which is no fault. What is no file system is found
+    // out by whoever asked.
     let replay = tool("e2fsck")
         .args(["-y", "-E", "journal_only"])
         .arg(&copy)
         .output();
     replay.context("run 'e2fsck'")?;
-    let result = run(tool("e2fsck").args(["-f", "-n"]).arg(&copy)).map(|_| ());
-    std::fs::remove_file(&copy).context(format!("remove '{}'", copy.display()))?;
-    result
+    Ok(copy)
 }
 
 /// Checks an image with fsck, and that it still has all files of `folder` with their contents.
@@ -82,7 +89,7 @@ pub fn check_files(image: &Path, folder: &Path) -> Result<()> {
     std::fs::remove_dir_all(&copy).context(format!("remove '{}'", copy.display()))
 }
 
-/// Copies all files of an image into `folder`, which is emptied first.
+/// Copies all files of an image into `folder`, which is emptied first. The image is not changed.
 ///
 /// # Errors
 ///
@@ -93,7 +100,10 @@ pub fn extract(image: &Path, folder: &Path) -> Result<()> {
     }
     workspace::make_folder(folder)?;
     let request = format!("rdump / \"{}\"", folder.display());
-    let output = run(tool("debugfs").arg("-R").arg(request).arg(image))?;
+    let copy = replayed_copy(image, "replayed")?;
+    let output = run(tool("debugfs").arg("-R").arg(request).arg(&copy));
+    std::fs::remove_file(&copy).context(format!("remove '{}'", copy.display()))?;
+    let output = output?;
     // debugfs ends with status 0 whatever happens. It cannot give files to other users unless it is
     // root, and says so; that does not matter here.
     let message = String::from_utf8_lossy(&output.stderr);
