@@ -143,7 +143,8 @@ pub struct DemoArgs {
     /// Which kernel.
     #[command(flatten)]
     pub kernel: KernelArgs,
-    /// An ext4 image to work on; the application writes to it. Without one, a disk is made.
+    /// An ext4 image to work on. The application writes to this very file, into the folder
+    /// /kintsugi-out, which it empties first. Without one, a disk is made.
     #[arg(long, value_name = "IMG")]
     pub disk: Option<PathBuf>,
     /// Folder that --disk is relative to.
@@ -152,12 +153,18 @@ pub struct DemoArgs {
     /// Where everything goes, below `demo`.
     #[arg(long, env = "BUILD_DIR", value_name = "DIR", default_value = "build")]
     pub build_dir: PathBuf,
-    /// Show the serial output.
+    /// Show the serial output, and at which fault points the services were killed.
     #[arg(long)]
     pub verbose: bool,
-    /// Count instructions: one instruction is one nanosecond of the guest's time.
+    /// Run by the host's clock and measure microseconds, instead of counting instructions.
     #[arg(long)]
-    pub icount: bool,
+    pub wall: bool,
+    /// Number that the order of kills follows from.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// End the run as failed after so many seconds. A guard, not a measure.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub timeout: u64,
 }
 
 /// Arguments of `test`.

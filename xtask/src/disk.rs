@@ -69,6 +69,33 @@ fn replayed_copy(image: &Path, extension: &str) -> Result<PathBuf> {
     Ok(copy)
 }
 
+/// Replays the journal of an image, as any mount would, and does nothing else to it.
+///
+/// # Errors
+///
+/// When there is no ext4 file system.
+pub fn replay(image: &Path) -> Result<()> {
+    let output = tool("e2fsck")
+        .args(["-p", "-E", "journal_only"])
+        .arg(image)
+        .output();
+    let output = output.map_err(|error| {
+        Error::new(format!("cannot run 'e2fsck': {error}"))
+            .help("as root: apt-get install --yes e2fsprogs")
+    })?;
+    // Status 1 says that something was replayed.
+    if matches!(output.status.code(), Some(0 | 1)) {
+        return Ok(());
+    }
+    let message = format!(
+        "e2fsck cannot use '{}': it is no ext4 file system, or a damaged one",
+        image.display()
+    );
+    let help =
+        "make one: truncate -s 64M disk.img && mkfs.ext4 -q disk.img; or repair it with e2fsck -f";
+    Err(Error::new(message).help(help))
+}
+
 /// Checks an image with fsck, and that it still has all files of `folder` with their contents.
 ///
 /// # Errors

@@ -45,6 +45,8 @@ pub struct Watch {
     pub timeout: Option<Duration>,
     /// Copy the serial output to standard output.
     pub echo: bool,
+    /// Gets each complete line as it comes.
+    pub each_line: Option<fn(&str)>,
 }
 
 /// How a run ended.
@@ -274,6 +276,9 @@ fn supervise(
             }
         };
         for line in lines {
+            if let Some(each_line) = watch.each_line {
+                each_line(&line);
+            }
             if let Some(end) = judge(&line, watch, &mut awaited) {
                 return Ok(end);
             }

@@ -45,6 +45,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         fail: vec![FAIL.to_owned()],
         timeout: args.timeout.map(Duration::from_secs),
         echo: true,
+        each_line: None,
     };
     match qemu::watch(&built.board, &machine, &watch)?.end {
         End::Seen => Ok(()),

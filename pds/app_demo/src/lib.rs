@@ -34,9 +34,13 @@ use timer_client::{Service, Timers};
 
 use crate::work::{Failure, Work};
 
-/// Rounds of writing. One takes long enough for some services to be killed in it, all of them
-/// take long enough for each to be killed several times.
-pub const ROUNDS: u32 = 20;
+/// Rounds of writing, at least.
+pub const ROUNDS: u32 = 5;
+/// More rounds follow until the application has worked so long: who wants to see it at work in bad
+/// times should have the time to make them bad.
+const WORK_MIN: Duration = Duration::from_secs(4);
+/// But never more than these.
+const ROUNDS_MAX: u32 = 100;
 /// Pause between two rounds.
 const PAUSE: Duration = Duration::from_millis(3);
 
@@ -99,13 +103,16 @@ fn work_through<S: Service>(work: &mut Work<S>, rounds: u32) -> Result<(), Failu
     }
     work.run("mkdir", output, |files| files.create_dir(output))?;
     let mut last: Option<round::Left> = None;
-    for number in 1..=rounds {
+    let start = work.watch.now();
+    let mut number = 0;
+    while number < rounds || number < ROUNDS_MAX && work.watch.clock().elapsed(start) < WORK_MIN {
+        number += 1;
         let left = round::write(work, number)?;
         if let Some(last) = &last {
             round::remove_tree(work, &last.folder)?;
         }
         round::check(work, &left)?;
-        info!("round {number} of {rounds} is right");
+        info!("round {number} is right");
         let mut left = left;
         left.removed.extend(last.map(|last| last.folder));
         last = Some(left);

@@ -84,9 +84,13 @@ fn timers() -> Timers<TimerChannel> {
 fn init() -> impl Handler {
     pd_setup::log();
     info!("start");
-    match app_demo_service::run(files(), timers(), app_demo_service::ROUNDS) {
-        Ok(()) => info!("KINTSUGI|PASS demo"),
-        Err(failure) => error!("KINTSUGI|FAIL {failure}"),
+    let result = app_demo_service::run(files(), timers(), app_demo_service::ROUNDS);
+    // Twice: a console that dies in a line sends one of its characters twice.
+    for _ in 0..2 {
+        match &result {
+            Ok(()) => info!("KINTSUGI|PASS demo"),
+            Err(failure) => error!("KINTSUGI|FAIL {failure}"),
+        }
     }
     Done
 }

@@ -25,7 +25,7 @@ use sel4_microkit::{Handler, NullHandler, protection_domain};
 use sel4_shared_memory::{SharedMut, SharedRef};
 use topology::Topology;
 
-/// Seed of the sequence; the log says it.
+/// Seed of the sequence where nobody gives another one (region `chaos_seed`); the log says it.
 const SEED: u64 = 1;
 /// Periods that a planted instruction may wait for its victim before it is taken back.
 const PATIENCE_PERIODS: u32 = 20;
@@ -46,10 +46,19 @@ struct Victim {
 #[protection_domain(heap_size = 0x40000, stack_size = 0x4000)]
 fn init() -> impl Handler {
     pd_setup::log();
-    let mut victims = victims(&pd_setup::topology());
+    let topology = pd_setup::topology();
+    let seed = topology.region("chaos_seed");
+    let seed = seed.map_or(SEED, |region| {
+        u64::from_le_bytes(pd_setup::reads(&region).read(0))
+    });
+    let mut victims = victims(&topology);
     let counts: Vec<_> = victims.iter().map(|victim| victim.points.len()).collect();
-    info!("seed={SEED} victims={} points={}", victims.len(), counts.iter().sum::<usize>());
-    let mut plan = Plan::new(SEED);
+    info!(
+        "seed={seed} victims={} points={}",
+        victims.len(),
+        counts.iter().sum::<usize>()
+    );
+    let mut plan = Plan::new(seed);
     rest(START_PERIODS);
     while let Some(kill) = plan.next(&counts) {
         attempt(&mut victims[kill.victim], kill);
@@ -67,8 +76,12 @@ fn rest(periods: u32) {
 fn victims(topology: &Topology<'static>) -> Vec<Victim> {
     let parts = topology.regions().filter_map(|code| {
         let name = code.name.strip_suffix("_code")?;
-        let data = topology.regions().find(|region| region.name.strip_suffix("_data") == Some(name))?;
-        let elf = topology.regions().find(|region| region.name.strip_suffix("_elf") == Some(name))?;
+        let data = topology
+            .regions()
+            .find(|region| region.name.strip_suffix("_data") == Some(name))?;
+        let elf = topology
+            .regions()
+            .find(|region| region.name.strip_suffix("_elf") == Some(name))?;
         let code_base = recovery::CODE_BASE;
         let points = points::find(&pd_setup::reads(&elf), code_base..code_base + code.size);
         Some(Victim {
@@ -111,10 +124,12 @@ fn attempt(victim: &mut Victim, kill: Kill) {
             victim.kills += 1;
             let point = &victim.points[kill.point].name;
             let (name, count) = (&victim.name, victim.kills);
-            info!("KILL pd={name} point={point} death={} count={count}", kill.death.name());
+            info!(
+                "KILL pd={name} point={point} death={} count={count}",
+                kill.death.name()
+            );
             return;
         }
     }
     victim.write(kill.point, NOP);
 }
-

@@ -17,8 +17,12 @@ pub enum Death {
     WildRead,
 }
 
-const DEATHS: [Death; 4] =
-    [Death::IllegalInstruction, Death::Breakpoint, Death::WildJump, Death::WildRead];
+const DEATHS: [Death; 4] = [
+    Death::IllegalInstruction,
+    Death::Breakpoint,
+    Death::WildJump,
+    Death::WildRead,
+];
 
 impl Death {
     /// The instruction.
@@ -66,7 +70,10 @@ pub struct Plan {
 impl Plan {
     /// Starts the sequence of `seed`.
     pub const fn new(seed: u64) -> Self {
-        Self { state: seed, turn: 0 }
+        Self {
+            state: seed,
+            turn: 0,
+        }
     }
 
     fn random(&mut self) -> u64 {
@@ -86,7 +93,11 @@ impl Plan {
         self.turn = victim + 1;
         let point = (self.random() % points[victim] as u64) as usize;
         let death = DEATHS[(self.random() % DEATHS.len() as u64) as usize];
-        Some(Kill { victim, point, death })
+        Some(Kill {
+            victim,
+            point,
+            death,
+        })
     }
 }
 
@@ -97,8 +108,9 @@ mod tests {
     #[test]
     fn victims_take_turns_and_one_without_points_is_passed_over() {
         let mut plan = Plan::new(1);
-        let victims: Vec<_> =
-            (0..6).map(|_| plan.next(&[3, 0, 1]).expect("points").victim).collect();
+        let victims: Vec<_> = (0..6)
+            .map(|_| plan.next(&[3, 0, 1]).expect("points").victim)
+            .collect();
         assert_eq!(victims, [0, 2, 0, 2, 0, 2]);
         assert_eq!(plan.next(&[0, 0]), None);
         assert_eq!(plan.next(&[]), None);
@@ -108,7 +120,9 @@ mod tests {
     fn a_seed_is_a_sequence_and_reaches_every_point_and_death() {
         let run = |seed| {
             let mut plan = Plan::new(seed);
-            (0..200).map(|_| plan.next(&[5]).expect("points")).collect::<Vec<_>>()
+            (0..200)
+                .map(|_| plan.next(&[5]).expect("points"))
+                .collect::<Vec<_>>()
         };
         assert_eq!(run(7), run(7));
         assert_ne!(run(7), run(8));

@@ -53,10 +53,15 @@ fn entries(elf: &SharedRef) -> Option<Vec<u8>> {
     let count = number(&header, 60, 2)?;
     let headers = part(elf, number(&header, 40, 8)?, count * SECTION_HEADER_BYTES)?;
     let names = section(elf, &headers, number(&header, 62, 2)?)?;
-    let index = headers.chunks_exact(SECTION_HEADER_BYTES).position(|header| {
-        let name = number(header, 0, 4).and_then(|start| names.get(start..));
-        name.is_some_and(|name| name.strip_prefix(SECTION).is_some_and(|rest| rest.first() == Some(&0)))
-    })?;
+    let index = headers
+        .chunks_exact(SECTION_HEADER_BYTES)
+        .position(|header| {
+            let name = number(header, 0, 4).and_then(|start| names.get(start..));
+            name.is_some_and(|name| {
+                name.strip_prefix(SECTION)
+                    .is_some_and(|rest| rest.first() == Some(&0))
+            })
+        })?;
     section(elf, &headers, index)
 }
 
@@ -65,7 +70,9 @@ fn parse(bytes: &[u8], code: core::ops::Range<u64>) -> Vec<Point> {
     let mut rest = bytes;
     while let Some(address) = number(rest, 0, 8) {
         let text = &rest[8..];
-        let Some(length) = text.iter().position(|&byte| byte == 0) else { break };
+        let Some(length) = text.iter().position(|&byte| byte == 0) else {
+            break;
+        };
         let point = Point {
             address: address as u64,
             name: String::from_utf8_lossy(&text[..length]).into_owned(),
@@ -93,8 +100,16 @@ mod tests {
 
     #[test]
     fn entries_of_every_length_are_found() {
-        let bytes = [entry(0x100, "a"), entry(0x104, "1234567"), entry(0x108, "12345678")].concat();
-        let names: Vec<_> = parse(&bytes, 0x100..0x200).into_iter().map(|p| p.name).collect();
+        let bytes = [
+            entry(0x100, "a"),
+            entry(0x104, "1234567"),
+            entry(0x108, "12345678"),
+        ]
+        .concat();
+        let names: Vec<_> = parse(&bytes, 0x100..0x200)
+            .into_iter()
+            .map(|p| p.name)
+            .collect();
         assert_eq!(names, ["a", "1234567", "12345678"]);
     }
 

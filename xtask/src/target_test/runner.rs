@@ -139,6 +139,7 @@ impl Runner<'_> {
             fail,
             timeout: Some(Duration::from_secs(case.timeout_s)),
             echo: self.args.verbose,
+            each_line: None,
         };
         let finished = qemu::watch(self.board, &machine, &watch)?;
         let serial = folder.join(format!("{}.serial", target.name().replace(' ', "-")));
