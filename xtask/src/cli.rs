@@ -37,9 +37,9 @@ pub enum Command {
     Image(SystemArgs),
     /// Make the image and boot it in QEMU, with the serial line on this terminal.
     ///
-    /// Without --watch, --until and --timeout, QEMU has the terminal (Ctrl-A x ends it) and its status
-    /// is the command's. With one of them a line with KINTSUGI|PASS, or the text of --until, ends
-    /// the run with status 0, and a line with KINTSUGI|FAIL with status 1.
+    /// A line with KINTSUGI|PASS, or with the text of --until, ends the run with status 0, one with
+    /// KINTSUGI|FAIL with status 1. A system that says neither runs until Ctrl-C. With --interactive
+    /// QEMU has the terminal instead (Ctrl-A x ends it), and its status is the command's.
     Run(RunArgs),
     /// Kill the services in the middle of real work, and let the host's tools judge the result.
     ///
@@ -126,9 +126,9 @@ pub struct RunArgs {
     /// End QEMU, with status 0, when a line of the serial output contains this text.
     #[arg(long, value_name = "TEXT")]
     pub until: Option<String>,
-    /// Watch the serial output for the end of the run, as --until and --timeout do.
-    #[arg(long)]
-    pub watch: bool,
+    /// Give QEMU the terminal, for its monitor or a system that reads from the serial line.
+    #[arg(long, conflicts_with_all = ["until", "timeout"])]
+    pub interactive: bool,
     /// End QEMU, with status 1, after so many seconds. A guard, not a measure.
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,

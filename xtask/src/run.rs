@@ -28,7 +28,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         disk: args.disk.clone(),
         icount: args.icount,
     };
-    if args.until.is_none() && args.timeout.is_none() && !args.watch {
+    if args.interactive {
         return match qemu::interactive(&built.board, &machine)? {
             status if status.success() => Ok(()),
             status => Err(Error::new(format!("QEMU ended: {status}"))),
