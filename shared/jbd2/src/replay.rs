@@ -55,6 +55,46 @@ struct Extent {
     revoked: BTreeMap<u64, u32>,
 }
 
+/// Blocks of the log that are read at once.
+const READ_BLOCKS: u32 = 64;
+
+/// Reads the log in runs: a replay is what a restart waits for, and requests cost more than bytes.
+struct LogReader {
+    bytes: Vec<u8>,
+    first: u32,
+    count: u32,
+}
+
+impl LogReader {
+    fn new(journal: &Journal) -> Self {
+        Self {
+            bytes: vec![0; READ_BLOCKS as usize * journal.block_size],
+            first: 0,
+            count: 0,
+        }
+    }
+
+    /// The block of the log at `position`.
+    fn block<D: BlockDevice>(
+        &mut self,
+        journal: &Journal,
+        device: &mut D,
+        position: u32,
+    ) -> Result<&[u8], D::Error> {
+        let size = journal.block_size;
+        if !(self.first..self.first + self.count).contains(&position) {
+            let (physical, run) = journal.map.run(position);
+            let to_end = journal.superblock.blocks() - position;
+            let count = READ_BLOCKS.min(run).min(to_end);
+            self.count = 0;
+            device.read(physical, &mut self.bytes[..count as usize * size])?;
+            (self.first, self.count) = (position, count);
+        }
+        let at = (position - self.first) as usize * size;
+        Ok(&self.bytes[at..at + size])
+    }
+}
+
 impl Journal {
     /// Replays all committed transactions; returns with an empty and durable log.
     ///
@@ -68,16 +108,10 @@ impl Journal {
         if !self.needs_replay() {
             return Ok(ReplayReport::default());
         }
-        let extent = self.scan(device)?;
-        let copies = self.newest_copies(device, &extent)?;
-        let mut block = vec![0; self.block_size];
-        for (home, copy) in &copies {
-            device.read(self.map.run(copy.position).0, &mut block)?;
-            if copy.escaped {
-                put_u32(&mut block, 0, MAGIC);
-            }
-            device.write(*home, &block)?;
-        }
+        let mut log = LogReader::new(self);
+        let extent = self.scan(device, &mut log)?;
+        let copies = self.newest_copies(device, &mut log, &extent)?;
+        self.write_home(device, &mut log, &copies)?;
         device.flush()?;
         let report = ReplayReport {
             transactions: extent.end.wrapping_sub(self.superblock.sequence()),
@@ -87,17 +121,40 @@ impl Journal {
         Ok(report)
     }
 
+    /// Writes the newest copy of each block home.
+    fn write_home<D: BlockDevice>(
+        &self,
+        device: &mut D,
+        log: &mut LogReader,
+        copies: &BTreeMap<u64, Copy>,
+    ) -> Result<(), JournalError<D::Error>> {
+        let mut in_log_order: Vec<_> = copies.iter().collect();
+        in_log_order.sort_unstable_by_key(|(_, copy)| copy.position);
+        let mut block = vec![0; self.block_size];
+        for (home, copy) in in_log_order {
+            block.copy_from_slice(log.block(self, device, copy.position)?);
+            if copy.escaped {
+                put_u32(&mut block, 0, MAGIC);
+            }
+            device.write(*home, &block)?;
+        }
+        Ok(())
+    }
+
     /// Follows the log until something is not the next block of a transaction.
-    fn scan<D: BlockDevice>(&self, device: &mut D) -> Result<Extent, JournalError<D::Error>> {
+    fn scan<D: BlockDevice>(
+        &self,
+        device: &mut D,
+        log: &mut LogReader,
+    ) -> Result<Extent, JournalError<D::Error>> {
         let mut revoked = BTreeMap::new();
         let mut pending: Vec<u64> = Vec::new();
         let mut sequence = self.superblock.sequence();
         let mut position = self.superblock.start();
-        let mut block = vec![0; self.block_size];
         let mut walked = 0;
         while walked < self.superblock.blocks() {
-            device.read(self.map.run(position).0, &mut block)?;
-            let Some((block_type, found)) = header(&block) else {
+            let block = log.block(self, device, position)?;
+            let Some((block_type, found)) = header(block) else {
                 break;
             };
             if found != sequence {
@@ -105,13 +162,13 @@ impl Journal {
             }
             let mut step = 1;
             match block_type {
-                BlockType::Descriptor if self.has_good_tail(&block) => {
-                    step += self.tags(&block).len() as u32;
+                BlockType::Descriptor if self.has_good_tail(block) => {
+                    step += self.tags(block).len() as u32;
                 }
-                BlockType::Revoke if self.has_good_tail(&block) => {
-                    pending.extend(self.revoked_blocks(&block));
+                BlockType::Revoke if self.has_good_tail(block) => {
+                    pending.extend(self.revoked_blocks(block));
                 }
-                BlockType::Commit if self.is_good_commit(&block) => {
+                BlockType::Commit if self.is_good_commit(block) => {
                     for home in pending.drain(..) {
                         revoked.insert(home, sequence);
                     }
@@ -132,40 +189,41 @@ impl Journal {
     fn newest_copies<D: BlockDevice>(
         &self,
         device: &mut D,
+        log: &mut LogReader,
         extent: &Extent,
     ) -> Result<BTreeMap<u64, Copy>, JournalError<D::Error>> {
         let seed = self.superblock.checksum_seed();
         let mut copies = BTreeMap::new();
         let mut sequence = self.superblock.sequence();
         let mut position = self.superblock.start();
-        let mut block = vec![0; self.block_size];
-        let mut data = vec![0; self.block_size];
         while sequence != extent.end {
-            device.read(self.map.run(position).0, &mut block)?;
-            position = self.wrap(position + 1);
-            match header(&block) {
-                Some((BlockType::Descriptor, _)) => {
-                    for tag in self.tags(&block) {
-                        device.read(self.map.run(position).0, &mut data)?;
-                        if !self.is_good_data(&tag, seed, sequence, &data) {
-                            return Err(JournalError::DamagedTransaction {
-                                journal_block: position,
-                            });
-                        }
-                        // A revoke in the same or a later transaction makes this copy stale.
-                        let stale = extent
-                            .revoked
-                            .get(&tag.home)
-                            .is_some_and(|revoke| revoke.wrapping_sub(sequence) as i32 >= 0);
-                        if !stale {
-                            let escaped = tag.escaped;
-                            copies.insert(tag.home, Copy { position, escaped });
-                        }
-                        position = self.wrap(position + 1);
-                    }
+            let block = log.block(self, device, position)?;
+            let tags = match header(block) {
+                Some((BlockType::Descriptor, _)) => self.tags(block),
+                Some((BlockType::Commit, _)) => {
+                    sequence = sequence.wrapping_add(1);
+                    Vec::new()
                 }
-                Some((BlockType::Commit, _)) => sequence = sequence.wrapping_add(1),
-                _ => {}
+                _ => Vec::new(),
+            };
+            position = self.wrap(position + 1);
+            for tag in tags {
+                let data = log.block(self, device, position)?;
+                if !self.is_good_data(&tag, seed, sequence, data) {
+                    return Err(JournalError::DamagedTransaction {
+                        journal_block: position,
+                    });
+                }
+                // A revoke in the same or a later transaction makes this copy stale.
+                let stale = extent
+                    .revoked
+                    .get(&tag.home)
+                    .is_some_and(|revoke| revoke.wrapping_sub(sequence) as i32 >= 0);
+                if !stale {
+                    let escaped = tag.escaped;
+                    copies.insert(tag.home, Copy { position, escaped });
+                }
+                position = self.wrap(position + 1);
             }
         }
         Ok(copies)
