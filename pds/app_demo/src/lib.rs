@@ -38,7 +38,7 @@ use crate::work::{Failure, Work};
 pub const ROUNDS: u32 = 5;
 /// More rounds follow until the application has worked so long: who wants to see it at work in bad
 /// times should have the time to make them bad.
-const WORK_MIN: Duration = Duration::from_secs(4);
+const WORK_MIN: Duration = Duration::from_secs(3);
 /// But never more than these.
 const ROUNDS_MAX: u32 = 100;
 /// Pause between two rounds.
