@@ -66,6 +66,8 @@ pub fn build(args: &SystemArgs) -> Result<Built> {
         }
     };
     check::check_files(&loaded, &board, &search_path)?;
+    let booted = args.build_dir.join(crate::top::BOOTED);
+    workspace::write(&booted, loaded.source.text.as_bytes())?;
     Ok(Built {
         loaded,
         system_file,

@@ -55,6 +55,11 @@ pub enum Command {
     ///
     /// `run` does it by itself. Programs are found by PD: NAME.debug.elf in the build folder.
     Symbolize(SymbolizeArgs),
+    /// Watch the PDs of a running machine.
+    ///
+    /// QEMU is asked for the memory of the guest, which need not do anything for it: this works with
+    /// release kernels, and when everything hangs. Give the build folder of the `run` to watch.
+    Top(TopArgs),
     /// Check the sources against the project's rules.
     Tidy,
     /// Remove what was put into the build folder.
@@ -206,6 +211,20 @@ pub struct SymbolizeArgs {
     /// The log [default: standard input].
     pub log: Option<PathBuf>,
     /// Where the programs are.
+    #[arg(long, env = "BUILD_DIR", value_name = "DIR", default_value = "build")]
+    pub build_dir: PathBuf,
+}
+
+/// Arguments of `top`.
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    /// Which board and SDK; the kernel and its configuration are recognised.
+    #[command(flatten)]
+    pub kernel: KernelArgs,
+    /// Print one table and end.
+    #[arg(long)]
+    pub once: bool,
+    /// Build folder of the machine to watch.
     #[arg(long, env = "BUILD_DIR", value_name = "DIR", default_value = "build")]
     pub build_dir: PathBuf,
 }

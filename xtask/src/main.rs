@@ -30,6 +30,7 @@ mod system;
 mod target_test;
 mod tidy;
 mod toolchain;
+mod top;
 mod topology;
 mod workspace;
 
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Test(args) => target_test::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Symbolize(args) => symbolize::run(args),
+        Command::Top(args) => top::run(args),
         Command::Tidy => tidy::run(),
         Command::Clean(args) => clean::run(&args.build_dir),
     };

@@ -174,6 +174,31 @@ impl Filter {
         Ok(())
     }
 
+    /// Function and line of a death: the innermost one that is in the PD's program and not in the
+    /// compiler's library. `lr` stands in for a program counter that is nowhere.
+    pub fn place(&mut self, pd: &str, pc: u64, lr: u64) -> Option<String> {
+        let program = self.programs.of(pd)?;
+        let (address, depth) = if program.contains(pc) {
+            (pc, 0)
+        } else {
+            (lr, 1)
+        };
+        if !program.contains(address) {
+            return None;
+        }
+        let lines = program.places(address, depth);
+        let ours = lines.iter().find(|line| !line.contains(" at library/"));
+        let (_, place) = ours.or(lines.first())?.split_once(' ')?;
+        let place = place.strip_prefix("inlined in ").unwrap_or(place);
+        let place = place
+            .strip_prefix(&format!("{address:#x} "))
+            .unwrap_or(place);
+        Some(match depth {
+            0 => place.to_owned(),
+            _ => format!("{pc:#x}, called by {place}"),
+        })
+    }
+
     /// What the addresses in `line` are, one line each.
     pub fn explanations(&mut self, line: &str) -> Vec<String> {
         match Report::parse(line) {

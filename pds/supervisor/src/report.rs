@@ -16,7 +16,7 @@
 
 use core::ops::Range;
 
-use black_box::{Action, FRAMES_MAX, REGISTER_COUNT, RecordWire, TEXT_BYTES, to_name};
+use black_box::{Action, FRAMES_MAX, REGISTER_COUNT, RecordWire, STACK_PAINT, TEXT_BYTES, to_name};
 use proto::log::{BODY_WORDS, END, EPOCH_MASK, HEADER, Head as LogHead, START, tail_entry_words};
 use sel4_shared_memory::{SharedMut, SharedRef};
 use shared_words::{Words, unseal};
@@ -30,9 +30,7 @@ const SP: usize = 1;
 /// Index of the frame pointer, x29.
 const FP: usize = 15;
 
-/// What an unused stack is full of.
-pub const PAINT: u8 = 0xa5;
-const PAINT_WORD: u64 = u64::from_ne_bytes([PAINT; 8]);
+const PAINT_WORD: u64 = u64::from_ne_bytes([STACK_PAINT; 8]);
 /// The search for the deepest use looks at every fourth word, which is what it costs per death.
 const STRIDE_BYTES: u64 = 32;
 /// So many painted samples in a row end the search: 256 bytes. A frame can have a larger hole (a
@@ -89,7 +87,7 @@ impl StackMark {
         let length = places.stack.end.saturating_sub(places.stack.start);
         let end = offset.and_then(|offset| offset.checked_add(length));
         if let (Some(offset), Some(_)) = (offset, end.filter(|end| *end <= data.len() as u64)) {
-            data.fill(offset as usize, length as usize, PAINT);
+            data.fill(offset as usize, length as usize, STACK_PAINT);
         }
     }
 

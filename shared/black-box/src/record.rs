@@ -23,6 +23,9 @@ pub const FRAMES_MAX: usize = 16;
 /// Bytes kept of the last log lines.
 pub const TEXT_BYTES: usize = 208;
 
+/// What a supervisor fills a stack with before its PD's first life.
+pub const STACK_PAINT: u8 = 0xa5;
+
 /// "KREC".
 const MARK: u32 = u32::from_le_bytes(*b"KREC");
 /// First byte under the CRC.

@@ -101,6 +101,11 @@ impl Program {
         lines
     }
 
+    /// Whether an address is in one of the program's functions.
+    pub fn contains(&self, address: u64) -> bool {
+        self.function(address).is_some()
+    }
+
     fn symbol(&self, address: u64) -> Option<String> {
         self.function(address)?;
         let name = self.lines.find_symbol(address)?;
