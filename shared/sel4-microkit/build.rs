@@ -5,5 +5,8 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=pd.ld");
-    println!("cargo::rustc-link-search={}", std::env::var("CARGO_MANIFEST_DIR").expect("set by cargo"));
+    println!(
+        "cargo::rustc-link-search={}",
+        std::env::var("CARGO_MANIFEST_DIR").expect("set by cargo")
+    );
 }

@@ -35,7 +35,11 @@ impl KernelConfig {
         let label = labels::VSPACE_UNIFY + labels::DEBUG_OFFSET;
         let answer = syscalls::call(slots::VSPACE, MessageInfo::new(label, 2));
         ipc_buffer::set_first_registers(saved);
-        let config = if answer.label() == 0 { Self::Debug } else { Self::Release };
+        let config = if answer.label() == 0 {
+            Self::Debug
+        } else {
+            Self::Release
+        };
         DETECTED.store(if config == Self::Debug { 1 } else { 2 }, Ordering::Relaxed);
         config
     }

@@ -15,7 +15,10 @@
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(
     target_os = "none",
-    expect(unsafe_code, reason = "the supervisor-call instruction and the IPC buffer")
+    expect(
+        unsafe_code,
+        reason = "the supervisor-call instruction and the IPC buffer"
+    )
 )]
 
 pub mod badge;

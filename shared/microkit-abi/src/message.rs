@@ -28,7 +28,11 @@ impl MessageInfo {
     /// Length in message registers; never above [`LENGTH_MAX`], whatever the word says.
     pub const fn length(self) -> usize {
         let length = (self.0 & 0x7f) as usize;
-        if length > LENGTH_MAX { LENGTH_MAX } else { length }
+        if length > LENGTH_MAX {
+            LENGTH_MAX
+        } else {
+            length
+        }
     }
 }
 

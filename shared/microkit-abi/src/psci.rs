@@ -13,5 +13,8 @@ pub fn system_reset() {
         registers[..8].fill(0);
         registers[0] = SYSTEM_RESET;
     });
-    syscalls::call(slots::SMC, MessageInfo::new(KernelConfig::detect().smc_call(), 8));
+    syscalls::call(
+        slots::SMC,
+        MessageInfo::new(KernelConfig::detect().smc_call(), 8),
+    );
 }

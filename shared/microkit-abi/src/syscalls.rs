@@ -63,7 +63,10 @@ fn trap(number: i64, capability: u64, info: MessageInfo, destination: u64) -> Re
         );
     }
     ipc_buffer::set_first_registers([mr0, mr1, mr2, mr3]);
-    Received { badge: x0, info: MessageInfo(x1) }
+    Received {
+        badge: x0,
+        info: MessageInfo(x1),
+    }
 }
 
 /// Calls the object or PD behind `capability` and waits for the answer.

@@ -21,7 +21,10 @@ fn result(answer: MessageInfo) -> Result<(), InvocationError> {
 /// `microkit_pd_restart`).
 pub fn restart(tcb: u64, pc: u64) -> Result<(), InvocationError> {
     ipc_buffer::set_first_registers([1, 1, pc, 0]);
-    result(syscalls::call(tcb, MessageInfo::new(labels::TCB_WRITE_REGISTERS, 3)))
+    result(syscalls::call(
+        tcb,
+        MessageInfo::new(labels::TCB_WRITE_REGISTERS, 3),
+    ))
 }
 
 /// Writes the first `count` registers; the thread is resumed when `resume` says so.
@@ -37,7 +40,10 @@ pub fn write(
         buffer[1] = count as u64;
         buffer[2..2 + count].copy_from_slice(&registers[..count]);
     });
-    result(syscalls::call(tcb, MessageInfo::new(labels::TCB_WRITE_REGISTERS, 2 + count)))
+    result(syscalls::call(
+        tcb,
+        MessageInfo::new(labels::TCB_WRITE_REGISTERS, 2 + count),
+    ))
 }
 
 /// Reads all registers without disturbing the thread.
@@ -52,7 +58,10 @@ pub fn read(tcb: u64) -> Result<Registers, InvocationError> {
 
 /// Stops the thread (Microkit's `microkit_pd_stop`).
 pub fn suspend(tcb: u64) -> Result<(), InvocationError> {
-    result(syscalls::call(tcb, MessageInfo::new(labels::TCB_SUSPEND, 0)))
+    result(syscalls::call(
+        tcb,
+        MessageInfo::new(labels::TCB_SUSPEND, 0),
+    ))
 }
 
 /// Lets a stopped thread go on (Microkit's `microkit_pd_resume`).

@@ -44,7 +44,9 @@ mod target {
 
     /// Waits for any of `channels`, and says which of them have signalled (bit = channel id).
     pub fn wait_for_any(channels: &[Channel]) -> u64 {
-        let mask = channels.iter().fold(0, |mask, channel| mask | 1 << channel.index());
+        let mask = channels
+            .iter()
+            .fold(0, |mask, channel| mask | 1 << channel.index());
         loop {
             let bits = noted::take(mask);
             if bits != 0 {

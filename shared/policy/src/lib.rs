@@ -150,12 +150,18 @@ impl EntryWire {
         };
         let (restarts_max, window_ms) = (self.restarts_max.get(), self.window_ms.get());
         let valid = (1..=RESTARTS_MAX_MAX).contains(&restarts_max) && window_ms > 0;
-        (valid && self.reserved == [0; 6])
-            .then_some(ChildPolicy { restarts_max, window_ms, beyond, strategy })
+        (valid && self.reserved == [0; 6]).then_some(ChildPolicy {
+            restarts_max,
+            window_ms,
+            beyond,
+            strategy,
+        })
     }
 
     fn is_for(&self, name: &str) -> bool {
-        self.name.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
+        self.name
+            .strip_prefix(name.as_bytes())
+            .is_some_and(|rest| rest.first() == Some(&0))
     }
 }
 
@@ -192,7 +198,9 @@ impl<'a> Policy<'a> {
     /// Policy of the PD called `name`.
     pub fn of(&self, name: &str) -> ChildPolicy {
         let entry = self.entries.iter().find(|entry| entry.is_for(name));
-        entry.and_then(EntryWire::decode).unwrap_or(ChildPolicy::DEFAULT)
+        entry
+            .and_then(EntryWire::decode)
+            .unwrap_or(ChildPolicy::DEFAULT)
     }
 }
 
@@ -267,9 +275,15 @@ mod tests {
 
     #[test]
     fn impossible_values_are_refused_even_with_a_right_checksum() {
-        let wrong = ChildPolicy { restarts_max: 0, ..STRICT };
+        let wrong = ChildPolicy {
+            restarts_max: 0,
+            ..STRICT
+        };
         let bytes = build(&[("blk".into(), wrong)]);
         assert_eq!(Policy::parse(&bytes).unwrap_err(), PolicyError::BadEntry(0));
-        assert_eq!(Policy::parse(&bytes[..40]).unwrap_err(), PolicyError::Truncated);
+        assert_eq!(
+            Policy::parse(&bytes[..40]).unwrap_err(),
+            PolicyError::Truncated
+        );
     }
 }

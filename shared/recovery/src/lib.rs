@@ -13,7 +13,10 @@
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(
     target_os = "none",
-    expect(unsafe_code, reason = "reads StartInfo, which the supervisor writes, and the counter")
+    expect(
+        unsafe_code,
+        reason = "reads StartInfo, which the supervisor writes, and the counter"
+    )
 )]
 
 mod start_info;

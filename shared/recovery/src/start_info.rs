@@ -80,16 +80,28 @@ mod tests {
     #[test]
     fn golden_bytes_are_read() {
         let info = StartInfo::parse(&golden()).expect("valid");
-        assert_eq!((info.epoch.get(), info.ipc_buffer.get()), (7, 0xff_ffff_f000));
+        assert_eq!(
+            (info.epoch.get(), info.ipc_buffer.get()),
+            (7, 0xff_ffff_f000)
+        );
         assert_eq!(info.as_bytes(), golden());
     }
 
     #[test]
     fn other_bytes_are_refused() {
-        assert_eq!(StartInfo::parse(&[0; 63]).unwrap_err(), StartInfoError::Short);
-        assert_eq!(StartInfo::parse(&[0; 64]).unwrap_err(), StartInfoError::Magic);
+        assert_eq!(
+            StartInfo::parse(&[0; 63]).unwrap_err(),
+            StartInfoError::Short
+        );
+        assert_eq!(
+            StartInfo::parse(&[0; 64]).unwrap_err(),
+            StartInfoError::Magic
+        );
         let mut newer = golden();
         newer[8] = 2;
-        assert_eq!(StartInfo::parse(&newer).unwrap_err(), StartInfoError::Version(2));
+        assert_eq!(
+            StartInfo::parse(&newer).unwrap_err(),
+            StartInfoError::Version(2)
+        );
     }
 }

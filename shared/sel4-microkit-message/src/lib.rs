@@ -64,7 +64,10 @@ pub fn encode<T: IntoBytes + Immutable>(value: &T, registers: &mut [u64]) -> usi
 /// Reads a `T` from a message of `count` registers.
 pub fn decode<T: FromBytes>(registers: &[u64], count: usize) -> Result<T, RecvError> {
     let expected = register_count::<T>();
-    let refused = RecvError::Length { expected, found: count };
+    let refused = RecvError::Length {
+        expected,
+        found: count,
+    };
     if count != expected {
         return Err(refused);
     }
@@ -74,9 +77,7 @@ pub fn decode<T: FromBytes>(registers: &[u64], count: usize) -> Result<T, RecvEr
 
 #[cfg(target_os = "none")]
 mod target {
-    use sel4_microkit::{
-        Channel, MessageInfo, MessageLabel, with_msg_regs, with_msg_regs_mut,
-    };
+    use sel4_microkit::{Channel, MessageInfo, MessageLabel, with_msg_regs, with_msg_regs_mut};
     use zerocopy::{FromBytes, Immutable, IntoBytes};
 
     use crate::{CallError, RESTARTED, RecvError, decode, encode};
@@ -120,12 +121,18 @@ mod tests {
         let count = encode(&[1u8, 2, 3, 4, 5, 6, 7, 8, 9], &mut registers);
         assert_eq!(count, 2);
         assert_eq!(registers[..2], [0x0807_0605_0403_0201, 9]);
-        assert_eq!(decode::<[u8; 9]>(&registers, 2), Ok([1, 2, 3, 4, 5, 6, 7, 8, 9]));
+        assert_eq!(
+            decode::<[u8; 9]>(&registers, 2),
+            Ok([1, 2, 3, 4, 5, 6, 7, 8, 9])
+        );
     }
 
     #[test]
     fn another_length_is_refused() {
-        let refused = Err(RecvError::Length { expected: 2, found: 1 });
+        let refused = Err(RecvError::Length {
+            expected: 2,
+            found: 1,
+        });
         assert_eq!(decode::<[u64; 2]>(&[0; 120], 1), refused);
     }
 

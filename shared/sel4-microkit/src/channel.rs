@@ -76,7 +76,10 @@ mod calls {
         /// When this PD is not the caller's end of a `pp="true"` channel with this id.
         pub fn pp_call(&self, msg_info: MessageInfo) -> MessageInfo {
             self.check(pd_pps(), "pp_call");
-            MessageInfo::from_inner(syscalls::call(slots::endpoint(self.index), msg_info.inner()))
+            MessageInfo::from_inner(syscalls::call(
+                slots::endpoint(self.index),
+                msg_info.inner(),
+            ))
         }
 
         pub(crate) fn notification(self) -> u64 {
@@ -97,7 +100,11 @@ pub struct IrqAckError(pub(crate) u64);
 
 impl fmt::Display for IrqAckError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "interrupt acknowledgement refused with kernel error {}", self.0)
+        write!(
+            f,
+            "interrupt acknowledgement refused with kernel error {}",
+            self.0
+        )
     }
 }
 
@@ -132,7 +139,9 @@ impl ChannelSet {
     /// The channels, lowest id first.
     pub fn iter(&self) -> impl Iterator<Item = Channel> + use<> {
         let bits = self.0;
-        (0..=slots::CHANNEL_MAX).filter(move |id| bits & (1 << id) != 0).map(Channel::new)
+        (0..=slots::CHANNEL_MAX)
+            .filter(move |id| bits & (1 << id) != 0)
+            .map(Channel::new)
     }
 
     /// Formats as `{1, 2}`.

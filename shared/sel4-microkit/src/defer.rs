@@ -62,9 +62,10 @@ impl DeferredAction {
 
     pub(crate) fn prepare(self) -> Message {
         match self.interface {
-            DeferredActionInterface::Notify => {
-                Message { capability: self.channel.notification(), info: MessageInfo::new(0, 0) }
-            }
+            DeferredActionInterface::Notify => Message {
+                capability: self.channel.notification(),
+                info: MessageInfo::new(0, 0),
+            },
             DeferredActionInterface::IrqAck => Message {
                 capability: self.channel.irq_handler(),
                 info: MessageInfo::new(KernelConfig::detect().irq_ack(), 0),

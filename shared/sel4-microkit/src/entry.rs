@@ -62,7 +62,11 @@ unsafe extern "Rust" {
 
 extern "C" fn entry(initial_sp: usize) -> ! {
     let told = recovery::start_info().ipc_buffer.get() as usize;
-    let address = if told == 0 { ipc_buffer::locate(initial_sp) } else { told };
+    let address = if told == 0 {
+        ipc_buffer::locate(initial_sp)
+    } else {
+        told
+    };
     // SAFETY: a supervisor passes on its own buffer's address, which is the same in every PD;
     // without one, this is the stack pointer that Microkit starts a PD with.
     unsafe { ipc_buffer::set_address(address) };

@@ -25,7 +25,10 @@ pub trait Handler {
     /// Peers or interrupts have signalled. A bit says "look", not how often; after a restart it
     /// may be older than this life.
     fn notified(&mut self, channels: ChannelSet) -> Result<(), Self::Error> {
-        panic!("unexpected notification from channels {}", channels.display())
+        panic!(
+            "unexpected notification from channels {}",
+            channels.display()
+        )
     }
 
     /// A peer has made a protected procedure call; the result is the answer.
@@ -60,7 +63,10 @@ pub trait Handler {
             dispatch(self, syscalls::reply_recv(first_reply::get()))
         } else {
             // A passive PD gives its scheduling context back together with its first receive.
-            let forfeit = Message { capability: slots::MONITOR, info: RawInfo::new(0, 0) };
+            let forfeit = Message {
+                capability: slots::MONITOR,
+                info: RawInfo::new(0, 0),
+            };
             dispatch(self, syscalls::nb_send_recv(forfeit))
         }
     }
@@ -100,7 +106,10 @@ fn next<H: Handler + ?Sized>(
         if let Some(action) = action {
             syscalls::send_message(action.prepare());
         }
-        return Ok(Received { badge: bits, info: RawInfo::default() });
+        return Ok(Received {
+            badge: bits,
+            info: RawInfo::default(),
+        });
     }
     Ok(match (reply, action) {
         (Some(reply), None) => syscalls::reply_recv(reply.inner()),

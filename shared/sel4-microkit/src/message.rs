@@ -20,7 +20,9 @@ pub struct MessageInfo {
 impl MessageInfo {
     /// Makes the description of a message with `count` message registers.
     pub fn new(label: MessageLabel, count: usize) -> Self {
-        Self { inner: message::MessageInfo::new(label, count) }
+        Self {
+            inner: message::MessageInfo::new(label, count),
+        }
     }
 
     #[cfg(target_os = "none")]

@@ -102,6 +102,9 @@ const NAME_BYTES_MAX: usize = 64;
 /// Name of this protection domain in the system description.
 pub fn pd_name() -> Result<&'static str, str::Utf8Error> {
     let bytes = var!(microkit_name: [u8; NAME_BYTES_MAX] = [0; NAME_BYTES_MAX]);
-    let length = bytes.iter().position(|&byte| byte == 0).unwrap_or(NAME_BYTES_MAX);
+    let length = bytes
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(NAME_BYTES_MAX);
     str::from_utf8(&bytes[..length])
 }
