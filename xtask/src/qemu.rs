@@ -18,7 +18,9 @@ use crate::symbolize::Filter;
 
 /// One instruction is one nanosecond, and waiting takes no time of the host.
 const ICOUNT: [&str; 2] = ["-icount", "shift=0,sleep=off,align=off"];
-/// How long QEMU may take to end after the guest has switched the machine off.
+/// A failed system that has said nothing for so long has said all.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+/// How often the time is looked at while nothing comes.
 const TICK: Duration = Duration::from_millis(50);
 
 /// What to run.
@@ -171,6 +173,16 @@ pub fn watch(board: &Board, machine: &Machine, watch: &Watch) -> Result<Finished
         }
     };
     let end = supervise(&mut child, &output, watch, started, &mut serial, &mut echo);
+    if let Ok(End::Failed(_)) = end {
+        // What follows the first line of a failure often says why.
+        while let Ok(bytes) = output.recv_timeout(LAST_WORDS)
+            && started.elapsed() < watch.timeout.unwrap_or(Duration::MAX)
+        {
+            echo(&bytes);
+            serial.push(&bytes);
+        }
+        serial.finish();
+    }
     // Ended already in most cases; an error here means just that.
     let _ = child.kill();
     child.wait().context("wait for QEMU")?;

@@ -12,6 +12,8 @@ use crate::{image, workspace};
 
 /// A line with this ends a run with status 1: the system itself says that it failed.
 pub const FAIL: &str = "KINTSUGI|FAIL";
+/// So does this, in a system of ours: a PD without a parent has died, and nobody restarts it.
+pub const ROOT_FAULT: &str = "MON|ERROR: faulting PD";
 /// A line with this ends a run with status 0: the system itself says that it is done.
 pub const PASS: &str = "KINTSUGI|PASS";
 
@@ -42,7 +44,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
             .chain([PASS.to_owned()])
             .collect(),
         all: Vec::new(),
-        fail: vec![FAIL.to_owned()],
+        fail: failures(args),
         timeout: args.timeout.map(Duration::from_secs),
         echo: true,
         each_line: None,
@@ -55,4 +57,13 @@ pub fn run(args: &RunArgs) -> Result<()> {
         End::TimedOut => Err(Error::new("the system did not finish in time")
             .help("the serial output is above; --timeout gives it longer")),
     }
+}
+
+/// Lines that end the run badly. In somebody else's system a PD may be meant to die.
+fn failures(args: &RunArgs) -> Vec<String> {
+    let mut texts = vec![FAIL.to_owned()];
+    if args.system.search_path.is_empty() {
+        texts.push(ROOT_FAULT.to_owned());
+    }
+    texts
 }
