@@ -59,9 +59,10 @@ pub fn build(args: &SystemArgs) -> Result<Built> {
         House::Foreign => args.search_path.clone(),
         House::Ours => {
             make_pds(&root, &loaded.system, &args.build_dir)?;
-            topology::write_all(&loaded.system, &args.build_dir)?;
             let rules = args.system.with_file_name("policy.toml");
             crate::policy::write(&rules, &loaded.system, &args.build_dir)?;
+            // Last: the tables say how long the other files are.
+            topology::write_all(&loaded.system, &args.build_dir)?;
             vec![args.build_dir.clone()]
         }
     };

@@ -14,3 +14,4 @@ extern crate alloc;
 
 pub mod plan;
 pub mod points;
+pub mod settings;

@@ -17,6 +17,7 @@ use alloc::{string::String, vec::Vec};
 use chaos_service::{
     plan::{Kill, NOP, Plan},
     points::{self, Point},
+    settings::Settings,
 };
 use log::{info, warn};
 use microkit_abi::{cache, syscalls};
@@ -24,15 +25,6 @@ use recovery::StartInfo;
 use sel4_microkit::{Handler, NullHandler, protection_domain};
 use sel4_shared_memory::{SharedMut, SharedRef};
 use topology::Topology;
-
-/// Seed of the sequence where nobody gives another one (region `chaos_seed`); the log says it.
-const SEED: u64 = 1;
-/// Periods that a planted instruction may wait for its victim before it is taken back.
-const PATIENCE_PERIODS: u32 = 20;
-/// Periods of rest between two kills, so that the system also works undisturbed.
-const REST_PERIODS: u32 = 2;
-/// Periods before the first kill: the services start.
-const START_PERIODS: u32 = 10;
 
 struct Victim {
     name: String,
@@ -47,9 +39,14 @@ struct Victim {
 fn init() -> impl Handler {
     pd_setup::log();
     let topology = pd_setup::topology();
-    let seed = topology.region("chaos_seed");
-    let seed = seed.map_or(SEED, |region| {
-        u64::from_le_bytes(pd_setup::reads(&region).read(0))
+    let settings = topology.region("chaos_seed");
+    let Settings {
+        seed,
+        start,
+        patience,
+        rest: rest_periods,
+    } = settings.map_or(Settings::DEFAULT, |region| {
+        Settings::parse(&pd_setup::reads(&region).read(0))
     });
     let mut victims = victims(&topology);
     let counts: Vec<_> = victims.iter().map(|victim| victim.points.len()).collect();
@@ -59,10 +56,10 @@ fn init() -> impl Handler {
         counts.iter().sum::<usize>()
     );
     let mut plan = Plan::new(seed);
-    rest(START_PERIODS);
+    rest(start);
     while let Some(kill) = plan.next(&counts) {
-        attempt(&mut victims[kill.victim], kill);
-        rest(REST_PERIODS);
+        attempt(&mut victims[kill.victim], kill, patience);
+        rest(rest_periods);
     }
     warn!("nothing to kill");
     NullHandler::new()
@@ -115,10 +112,10 @@ impl Victim {
 }
 
 /// Plants the instruction and waits until it has killed.
-fn attempt(victim: &mut Victim, kill: Kill) {
+fn attempt(victim: &mut Victim, kill: Kill, patience: u32) {
     let epoch = victim.epoch();
     victim.write(kill.point, kill.death.instruction());
-    for _ in 0..PATIENCE_PERIODS {
+    for _ in 0..patience {
         rest(1);
         if victim.epoch() != epoch {
             victim.kills += 1;

@@ -22,6 +22,14 @@ pub struct Case {
     pub expect: &'static [&'static str],
     /// Lines that end the test as failed, besides `KINTSUGI|FAIL`.
     pub forbid: &'static [&'static str],
+    /// Texts, and how many lines at least must have each of them in the end.
+    pub at_least: &'static [(&'static str, usize)],
+    /// Lines with these are shown when the test has passed: figures.
+    pub show: &'static [&'static str],
+    /// Files that the system's prefilled regions are made of, besides those that every build makes.
+    pub prefill: &'static [(&'static str, &'static [u8])],
+    /// Counts instructions: one is one nanosecond of the guest's time, and idling costs nothing.
+    pub icount: bool,
     /// Seconds after which it has failed. A guard: generous, so that slow machines pass.
     pub timeout_s: u64,
     /// Looks at the disk afterwards; the second path is the folder that it was filled from.
@@ -32,6 +40,9 @@ pub struct Case {
 pub enum SystemUnderTest {
     /// system.xml, with overlays named from the repository's folder.
     Ours(&'static [&'static str]),
+    /// Another description and its overlays, named from the repository's folder; a `policy.toml` beside
+    /// it counts.
+    File(&'static str, &'static [&'static str]),
     /// One of Microkit's examples in C, built for the SDK: the folder's name.
     Example(&'static str),
 }
@@ -53,6 +64,9 @@ pub enum Disk {
 /// What the supervisor says when a PD has died.
 const FAULT: &str = "FAULT pd=";
 
+/// Seed 1; start after 20 periods, wait 4 for the victim, rest 2 (`pds/chaos/src/settings.rs`).
+const TIMER_PACE: &[u8] = &[1, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0, 4, 0, 0, 0, 2, 0, 0, 0];
+
 /// Nothing special.
 const PLAIN: Case = Case {
     name: "",
@@ -61,6 +75,10 @@ const PLAIN: Case = Case {
     disk: Disk::None,
     expect: &[],
     forbid: &[],
+    at_least: &[],
+    show: &[],
+    prefill: &[],
+    icount: false,
     timeout_s: 60,
     after: None,
 };
@@ -91,6 +109,22 @@ pub const ALL: &[Case] = &[
         timeout_s: 300,
         disk: Disk::Ext4(64),
         after: Some(disk::check_files),
+        ..PLAIN
+    },
+    Case {
+        name: "timer_kills",
+        what: "1,000 timers for a minute of guest time, the service killed every 10 ms: each deadline once",
+        system: SystemUnderTest::File(
+            "pds/test_timer/system.xml",
+            &["pds/test_timer/chaos.xml", "pds/chaos/seed.xml"],
+        ),
+        expect: &[run::PASS],
+        // A minute has 6,000 times 10 ms; a planted instruction waits for its victim to get there.
+        at_least: &[("KILL pd=timer", 4000)],
+        show: &["lateness_ns", run::PASS],
+        prefill: &[("chaos.seed", TIMER_PACE)],
+        icount: true,
+        timeout_s: 1500,
         ..PLAIN
     },
     Case {

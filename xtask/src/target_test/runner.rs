@@ -72,14 +72,16 @@ impl Runner<'_> {
             ..self.args.kernel.clone()
         };
         let build_dir = folder.to_path_buf();
+        let ours = |system, overlays: &[&str]| SystemArgs {
+            kernel: kernel.clone(),
+            system: root.join(system),
+            overlay: overlays.iter().map(|file| root.join(file)).collect(),
+            search_path: Vec::new(),
+            build_dir: build_dir.clone(),
+        };
         match case.system {
-            SystemUnderTest::Ours(overlays) => Ok(SystemArgs {
-                kernel,
-                system: root.join("system.xml"),
-                overlay: overlays.iter().map(|file| root.join(file)).collect(),
-                search_path: Vec::new(),
-                build_dir,
-            }),
+            SystemUnderTest::Ours(overlays) => Ok(ours("system.xml", overlays)),
+            SystemUnderTest::File(system, overlays) => Ok(ours(system, overlays)),
             SystemUnderTest::Example(name) => {
                 let examples = std::env::var_os(EXAMPLES)
                     .map_or_else(|| PathBuf::from(EXAMPLES_DEFAULT), PathBuf::from);
@@ -116,6 +118,10 @@ impl Runner<'_> {
         target: &Target,
         folder: &Path,
     ) -> Result<Outcome> {
+        workspace::make_folder(folder)?;
+        for (file, bytes) in case.prefill {
+            workspace::write(&folder.join(file), bytes)?;
+        }
         // PDs built here are the same for all kernels.
         let built = match last.take().filter(|_| system.search_path.is_empty()) {
             Some(built) => built,
@@ -127,7 +133,7 @@ impl Runner<'_> {
         let machine = Machine {
             image,
             disk: disk.clone(),
-            icount: false,
+            icount: case.icount,
         };
         let texts = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
         let all = texts(case.expect);
@@ -144,7 +150,20 @@ impl Runner<'_> {
         let finished = qemu::watch(self.board, &machine, &watch)?;
         let serial = folder.join(format!("{}.serial", target.name().replace(' ', "-")));
         workspace::write(&serial, finished.output.as_bytes())?;
-        let outcome = judge(&finished, &watch);
+        let mut outcome = judge(&finished, &watch);
+        for (text, wanted) in case.at_least {
+            let lines = finished.output.lines();
+            let found = lines.filter(|line| line.contains(text)).count();
+            if matches!(outcome, Outcome::Passed) && found < *wanted {
+                outcome =
+                    Outcome::Failed(format!("  {found} lines with '{text}', {wanted} wanted"));
+            }
+        }
+        for line in finished.output.lines() {
+            if case.show.iter().any(|text| line.contains(text)) {
+                println!("{}: {line}", target.name());
+            }
+        }
         match (outcome, case.after, disk) {
             (Outcome::Passed, Some(after), Some(disk)) => {
                 after(&disk, &folder.join(FILES)).map(|()| Outcome::Passed)
