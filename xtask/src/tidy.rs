@@ -107,12 +107,15 @@ fn check(path: &Path, text: &str) -> Vec<Finding> {
         }
         let fenced = FENCED.iter().any(|folder| path.starts_with(folder));
         found.extend(functions::check(text, fenced));
-    } else if ["toml", "xml", "sh", "ld", "s", "yml"].contains(&ending) || name == "Makefile" {
-        found.extend(text::spdx(text));
-    } else if ending.is_empty() && text.starts_with("#!") {
+    } else if is_commented(name, ending) || (ending.is_empty() && text.starts_with("#!")) {
         found.extend(text::spdx(text));
     }
     found
+}
+
+/// Whether the file is of a kind that has room for a licence.
+fn is_commented(name: &str, ending: &str) -> bool {
+    name == "Makefile" || ["toml", "xml", "sh", "ld", "s", "yml"].contains(&ending)
 }
 
 /// Files that rustfmt would change; nothing when there is no rustfmt.
