@@ -227,7 +227,9 @@ pub fn last_words(wire: &mut RecordWire, ring: &impl Words, epoch: u32) {
         let target = &mut wire.text[length..length + bytes];
         for (index, part) in target.chunks_mut(8).enumerate() {
             let at = position + 3 + index as u64;
-            let word = ring.word(BODY_WORDS + (at % capacity) as usize).to_le_bytes();
+            let word = ring
+                .word(BODY_WORDS + (at % capacity) as usize)
+                .to_le_bytes();
             match <&mut [u8; 8]>::try_from(&mut *part) {
                 Ok(whole) => *whole = word,
                 Err(_) => part.copy_from_slice(&word[..part.len()]),

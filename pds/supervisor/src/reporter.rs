@@ -56,7 +56,11 @@ impl Reporter {
             }
             Some(black_box)
         });
-        Self { black_box, children: Vec::new(), wire: RecordWire::empty() }
+        Self {
+            black_box,
+            children: Vec::new(),
+            wire: RecordWire::empty(),
+        }
     }
 
     /// Adds the next child.
@@ -67,10 +71,18 @@ impl Reporter {
         image: &Image,
         data: SharedRef,
     ) {
-        let windows = child.parts.map(|parts| (parts.code, parts.data.vaddr_in_child));
-        let Some((code, data_base)) = windows else { return };
+        let windows = child
+            .parts
+            .map(|parts| (parts.code, parts.data.vaddr_in_child));
+        let Some((code, data_base)) = windows else {
+            return;
+        };
         let code = code.vaddr_in_child..code.vaddr_in_child + code.size;
-        let places = Places { stack: image.stack(), code, data_base };
+        let places = Places {
+            stack: image.stack(),
+            code,
+            data_base,
+        };
         let log = topology.region(&format!("{}_to_console_log", child.name));
         self.children.push(Child {
             name: child.name,
@@ -99,7 +111,13 @@ impl Reporter {
             ticks_per_second: recovery::ticks_per_second(),
             registers: tcb::read(child.tcb).ok(),
         };
-        fill(&mut self.wire, &death, &child.places, &mut child.mark, &child.data);
+        fill(
+            &mut self.wire,
+            &death,
+            &child.places,
+            &mut child.mark,
+            &child.data,
+        );
         if let Some(log) = &child.log {
             last_words(&mut self.wire, log, epoch);
         }
@@ -118,14 +136,24 @@ impl Reporter {
 
 /// Says how the last boot that left a record ended.
 fn last_boot(black_box: &BlackBox) {
-    let earlier = || black_box.records().filter(|wire| wire.head.boot < black_box.boot());
+    let earlier = || {
+        black_box
+            .records()
+            .filter(|wire| wire.head.boot < black_box.boot())
+    };
     let Some(boot) = earlier().map(|wire| wire.head.boot).max() else {
-        info!("LASTBOOT none of the {} boots before left a record", black_box.boot() - 1);
+        info!(
+            "LASTBOOT none of the {} boots before left a record",
+            black_box.boot() - 1
+        );
         return;
     };
     let of_boot = || earlier().filter(|wire| wire.head.boot == boot);
     let count = of_boot().count();
-    info!("LASTBOOT boot={boot} of={} records={count}", black_box.boot() - 1);
+    info!(
+        "LASTBOOT boot={boot} of={} records={count}",
+        black_box.boot() - 1
+    );
     for wire in of_boot().skip(count.saturating_sub(LAST_BOOT_MAX)) {
         for line in format!("{}", Event::of(&wire).lines()).lines() {
             info!("LASTBOOT {line}");

@@ -66,7 +66,11 @@ fn check(bytes: &[u8], boot: u32) {
     for wire in records.filter(|wire| wire.head.boot == boot) {
         let (_, kind, frames) = DEATHS[wire.head.epoch as usize];
         assert_eq!(wire.head.kind(), kind, "epoch {}", wire.head.epoch);
-        assert!(usize::from(wire.head.frame_count) >= frames, "{} frames", wire.head.frame_count);
+        assert!(
+            usize::from(wire.head.frame_count) >= frames,
+            "{} frames",
+            wire.head.frame_count
+        );
         check_stack(&wire, kind);
         found += 1;
     }
@@ -77,10 +81,20 @@ fn check(bytes: &[u8], boot: u32) {
 fn check_stack(wire: &RecordWire, kind: Kind) {
     let used = wire.head.stack_used().expect("a mark");
     let overflowed = wire.head.epoch >= 2;
-    assert!(used == STACK_BYTES || !overflowed, "{used} bytes after the overflow");
-    assert!(used < STACK_BYTES || overflowed, "{used} bytes before the overflow");
+    assert!(
+        used == STACK_BYTES || !overflowed,
+        "{used} bytes after the overflow"
+    );
+    assert!(
+        used < STACK_BYTES || overflowed,
+        "{used} bytes before the overflow"
+    );
     if kind == Kind::IllegalInstruction {
-        assert!(wire.record().text().contains("on purpose"), "{:?}", wire.record().text());
+        assert!(
+            wire.record().text().contains("on purpose"),
+            "{:?}",
+            wire.record().text()
+        );
     }
 }
 
