@@ -8,7 +8,8 @@
 //! - A flush starts when every request that its client made before it is completed, and what the
 //!   client made after it waits for its end.
 //! - Clients take turns, one request each, as long as the device has room.
-//! - Nothing is remembered across a crash. Requests that were in progress are still in their table,
+//! - A request that three lives of the driver died of, each with this one in hand, fails.
+//! - Otherwise nothing is remembered across a crash. Requests that were in progress are still in their table,
 //!   and run again; all of them are idempotent.
 
 use alloc::vec::Vec;
@@ -26,6 +27,9 @@ use crate::device::{Command, Device, Info, Outcome, TAGS};
 /// Clients that one service can have: one per bit of a word.
 const CLIENTS_MAX: usize = 64;
 
+/// Lives of the driver that one request may cost.
+const DEATHS_MAX: u8 = 3;
+
 /// The memory of one client.
 #[derive(Debug)]
 pub struct ClientMemory {
@@ -39,28 +43,21 @@ pub struct ClientMemory {
     pub data_bytes: u64,
 }
 
-/// What keeps the next request of a client from being taken.
-enum Turn {
-    /// Nothing.
-    Free,
-    /// This one comes first: a flush waits for what is in progress, anything for room.
-    Held(Ticket, Request),
-    /// A flush is in progress.
-    Flushing,
-}
-
 struct Client {
     table: Server<RequestWire, CompletionWire>,
     data_paddr: u64,
     data_bytes: u64,
-    turn: Turn,
+    /// A flush is in progress, and nothing may overtake it.
+    flushing: bool,
+    /// This one comes first: a flush waits for what is in progress, anything for room.
+    held: Option<(Ticket, Request)>,
     in_progress: u32,
 }
 
+/// What a tag stands for.
 struct InProgress {
-    client: usize,
     ticket: Ticket,
-    flush: bool,
+    client: u32,
     bytes: u32,
 }
 
@@ -131,20 +128,22 @@ impl<D: Device> Service<D> {
                 panic!("the disk reports tag {tag} as done, which was not in progress");
             };
             self.free_tags |= 1 << tag;
-            let client = &mut self.clients[done.client];
+            let index = done.client as usize;
+            let client = &mut self.clients[index];
+            client.table.take_up(&done.ticket);
             client.in_progress -= 1;
-            if done.flush {
-                client.turn = Turn::Free;
-            }
+            // A flush is the only thing in progress while it is.
+            client.flushing = false;
             let completion = match outcome {
                 Outcome::Done => Completion::done(done.bytes),
                 Outcome::Failed => Completion::failed(Status::Io),
                 Outcome::NotSupported => Completion::failed(Status::NotSupported),
             };
-            self.complete(done.client, done.ticket, &completion);
+            self.complete(index, done.ticket, &completion);
         }
     }
 
+    #[inline]
     fn complete(&mut self, client: usize, ticket: Ticket, completion: &Completion) {
         fault_point!("blk.before_complete");
         self.clients[client]
@@ -178,56 +177,72 @@ impl<D: Device> Service<D> {
     #[inline]
     fn start_one(&mut self, index: usize) -> bool {
         let client = &mut self.clients[index];
-        let (ticket, request) = match core::mem::replace(&mut client.turn, Turn::Free) {
-            Turn::Free => {
-                let Some((ticket, wire)) = client.table.next_request() else {
-                    return false;
-                };
-                fault_point!("blk.after_take");
-                match wire.check(client.data_bytes) {
-                    Ok(request) => (ticket, request),
-                    Err(status) => {
-                        self.complete(index, ticket, &Completion::failed(status));
-                        return true;
-                    }
-                }
-            }
-            Turn::Held(ticket, request) => (ticket, request),
-            Turn::Flushing => {
-                client.turn = Turn::Flushing;
-                return false;
-            }
+        if client.flushing {
+            return false;
+        }
+        if client.held.is_some() {
+            return self.start_held(index);
+        }
+        let Some((ticket, wire)) = client.table.next_request() else {
+            return false;
         };
+        fault_point!("blk.after_take");
+        let mut request = Request::EMPTY;
+        if let Err(status) = wire.check_into(&mut request, client.data_bytes) {
+            self.complete(index, ticket, &Completion::failed(status));
+            return true;
+        }
+        if ticket.deaths_in_hand() >= DEATHS_MAX {
+            return self.refuse_poison(index, ticket);
+        }
+        self.begin(index, ticket, &request)
+    }
+
+    /// Fails a request that killed the driver each time it was tried.
+    #[cold]
+    fn refuse_poison(&mut self, index: usize, ticket: Ticket) -> bool {
+        let sequence = ticket.sequence();
+        log::error!("request {sequence} failed: it killed the driver {DEATHS_MAX} times");
+        self.complete(index, ticket, &Completion::failed(Status::Io));
+        true
+    }
+
+    #[cold]
+    fn start_held(&mut self, index: usize) -> bool {
+        match self.clients[index].held.take() {
+            Some((ticket, request)) => self.begin(index, ticket, &request),
+            None => false,
+        }
+    }
+
+    /// Gives a request to the device, answers it, or holds it. Returns false when it is held.
+    #[inline(always)]
+    fn begin(&mut self, index: usize, ticket: Ticket, request: &Request) -> bool {
         let Some(device) = &mut self.device else {
             self.complete(index, ticket, &Completion::failed(Status::NoDevice));
             return true;
         };
-        let info = device.info();
+        let client = &mut self.clients[index];
         let flush = request.operation == Operation::Flush;
-        if flush && client.in_progress > 0 {
-            client.turn = Turn::Held(ticket, request);
+        if (flush && client.in_progress > 0) || self.free_tags == 0 {
+            client.held = Some((ticket, *request));
+            client.table.put_down();
             return false;
         }
-        if let Some(completion) = answer_without_device(&info, &request) {
+        if let Some(completion) = answer_without_device(&device.info(), request) {
             self.complete(index, ticket, &completion);
             return true;
-        }
-        if self.free_tags == 0 {
-            client.turn = Turn::Held(ticket, request);
-            return false;
         }
         let tag = self.free_tags.trailing_zeros() as usize;
         self.free_tags &= !(1 << tag);
         client.in_progress += 1;
-        if flush {
-            client.turn = Turn::Flushing;
-        }
-        device.submit(tag, &client.command(&request));
+        client.flushing = flush;
+        device.submit(tag, &client.command(request));
         fault_point!("blk.after_submit");
-        self.in_progress[tag] = Some(InProgress {
-            client: index,
+        client.table.put_down();
+        self.in_progress[tag % TAGS] = Some(InProgress {
             ticket,
-            flush,
+            client: index as u32,
             bytes: request.bytes(),
         });
         true
@@ -240,7 +255,8 @@ impl Client {
             table: Server::attach(memory.requests, memory.completions, epoch)?,
             data_paddr: memory.data_paddr,
             data_bytes: memory.data_bytes,
-            turn: Turn::Free,
+            flushing: false,
+            held: None,
             in_progress: 0,
         })
     }

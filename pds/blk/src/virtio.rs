@@ -32,7 +32,7 @@ const RANGE_IN_CELL: usize = 32;
 const HEADER_BYTES: u32 = 16;
 const RANGE_BYTES: u32 = 16;
 /// What the status byte is until the device writes it.
-const STATUS_UNWRITTEN: u32 = 0xff;
+const STATUS_UNWRITTEN: u64 = 0xff;
 
 /// Reads of the status register until a device must have been reset. QEMU needs one.
 const RESET_READS_MAX: usize = 100_000;
@@ -91,6 +91,8 @@ pub struct VirtioDisk<T: Transport> {
     queue: VirtQueue,
     cells: SharedMut,
     cells_paddr: u64,
+    /// Tags whose header leads straight to the status, as bits.
+    bare: u64,
     info: Info,
 }
 
@@ -133,6 +135,7 @@ impl<T: Transport> VirtioDisk<T> {
             ),
             cells,
             cells_paddr: dma_paddr + layout.bytes() as u64,
+            bare: 0,
             info,
         };
         disk.describe_fixed_parts();
@@ -145,13 +148,28 @@ impl<T: Transport> VirtioDisk<T> {
         Ok(disk)
     }
 
-    /// Writes the descriptors that are the same in every command of a tag.
+    /// Writes the descriptors that are the same in (nearly) every command of a tag.
     fn describe_fixed_parts(&mut self) {
         for tag in 0..self.info.depth {
+            self.describe_header(tag, head(tag) + 1);
             let status = self.cell_paddr(tag) + STATUS_IN_CELL as u64;
             self.queue
                 .describe(head(tag) + STATUS_IN_CHAIN, status, 1, WRITE, 0);
         }
+    }
+
+    fn describe_header(&mut self, tag: usize, next: u16) {
+        let header = self.cell_paddr(tag);
+        self.queue
+            .describe(head(tag), header, HEADER_BYTES, NEXT, next);
+    }
+
+    /// Makes the header lead to the status when there is nothing in between, and else back.
+    #[cold]
+    fn turn_header(&mut self, tag: usize, bare: bool) {
+        let next = head(tag) + if bare { STATUS_IN_CHAIN } else { 1 };
+        self.describe_header(tag, next);
+        self.bare ^= 1 << tag;
     }
 
     fn cell_paddr(&self, tag: usize) -> u64 {
@@ -180,7 +198,7 @@ impl<T: Transport> VirtioDisk<T> {
     }
 
     /// Writes the chain of a command between its header and its status.
-    #[inline]
+    #[inline(always)]
     fn describe_memory(&mut self, tag: usize, command: &Command<'_>) {
         let head = head(tag);
         let last = head + STATUS_IN_CHAIN;
@@ -210,9 +228,10 @@ impl<T: Transport> VirtioDisk<T> {
             self.queue
                 .describe(head + 1, paddr, RANGE_BYTES, NEXT, last);
         }
-        let first = if count == 0 { last } else { head + 1 };
-        self.queue
-            .describe(head, self.cell_paddr(tag), HEADER_BYTES, NEXT, first);
+        let bare = count == 0;
+        if bare != (self.bare >> tag & 1 == 1) {
+            self.turn_header(tag, bare);
+        }
     }
 }
 
@@ -222,7 +241,7 @@ impl<T: Transport> Device for VirtioDisk<T> {
         self.info
     }
 
-    #[inline]
+    #[inline(always)]
     fn submit(&mut self, tag: usize, command: &Command<'_>) {
         let (number, sector) = match command.operation {
             Operation::Read => (0_u64, command.sector),
@@ -235,10 +254,8 @@ impl<T: Transport> Device for VirtioDisk<T> {
         };
         let cell = tag * CELL_BYTES;
         // Type and a reserved field, both of 32 bits.
-        self.cells.store_u64(cell, number.to_le());
-        self.cells.store_u64(cell + 8, sector.to_le());
-        self.cells
-            .store_u32(cell + STATUS_IN_CELL, STATUS_UNWRITTEN);
+        let words = [number.to_le(), sector.to_le(), STATUS_UNWRITTEN];
+        self.cells.write_words(cell, &words);
         self.describe_memory(tag, command);
         self.queue.offer(head(tag));
     }

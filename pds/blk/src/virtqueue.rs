@@ -70,6 +70,10 @@ impl QueueLayout {
 pub(crate) struct VirtQueue {
     memory: SharedMut,
     layout: QueueLayout,
+    /// Size of the queue less one: indices run on, and places repeat.
+    mask: u16,
+    available_ring: usize,
+    used_ring: usize,
     event_index: bool,
     available_index: u16,
     /// Value of `available_index` that the device was last told.
@@ -97,6 +101,9 @@ impl VirtQueue {
         Self {
             memory,
             layout,
+            mask: layout.size - 1,
+            available_ring: layout.available() + 4,
+            used_ring: layout.used() + 4,
             event_index,
             available_index: 0,
             told_index: 0,
@@ -105,21 +112,20 @@ impl VirtQueue {
         }
     }
 
-    /// Writes a descriptor.
-    #[inline]
+    /// Writes a descriptor. The device sees it with the next [`Self::publish`].
+    #[inline(always)]
     pub(crate) fn describe(&mut self, index: u16, paddr: u64, bytes: u32, flags: u16, next: u16) {
         let at = usize::from(index) * DESCRIPTOR_BYTES;
         let rest = u64::from(bytes) | u64::from(flags) << 32 | u64::from(next) << 48;
-        self.memory.store_u64(at, paddr.to_le());
-        self.memory.store_u64(at + 8, rest.to_le());
+        self.memory.write_words(at, &[paddr.to_le(), rest.to_le()]);
     }
 
     /// Makes the chain that begins at `head` available, from the next [`Self::publish`] on.
     #[inline]
     pub(crate) fn offer(&mut self, head: u16) {
-        let at = usize::from(self.available_index & (self.layout.size - 1));
-        let ring = self.layout.available() + 4;
-        self.memory.write_bytes(ring + 2 * at, &head.to_le_bytes());
+        let at = usize::from(self.available_index & self.mask);
+        self.memory
+            .store_u16(self.available_ring + 2 * at, head.to_le());
         self.available_index = self.available_index.wrapping_add(1);
     }
 
@@ -153,11 +159,11 @@ impl VirtQueue {
         if self.used_index == self.seen_index && !self.look() {
             return Used::Nothing;
         }
-        let at = usize::from(self.used_index & (self.layout.size - 1));
-        let element = self.layout.used() + 4 + 8 * at;
+        let at = usize::from(self.used_index & self.mask);
+        let element = self.used_ring + 8 * at;
         let index = u32::from_le(self.memory.load_u32(element));
         self.used_index = self.used_index.wrapping_add(1);
-        if index < u32::from(self.layout.size) {
+        if index <= u32::from(self.mask) {
             Used::Head(index as u16)
         } else {
             Used::Impossible(index)

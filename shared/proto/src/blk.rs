@@ -196,6 +196,18 @@ pub struct Request {
 }
 
 impl Request {
+    /// A place for a request.
+    pub const EMPTY: Self = Self {
+        operation: Operation::Describe,
+        sector: 0,
+        sector_count: 0,
+        segments: [Segment {
+            offset: 0,
+            bytes: 0,
+        }; SEGMENTS_MAX],
+        segment_count: 0,
+    };
+
     /// Returns the pieces of memory, in the order of the sectors.
     #[inline]
     #[must_use]
@@ -279,18 +291,28 @@ impl RequestWire {
     /// The status to complete the request with.
     #[inline]
     pub fn check(&self, data_bytes: u64) -> Result<Request, Status> {
+        let mut request = Request::EMPTY;
+        self.check_into(&mut request, data_bytes)?;
+        Ok(request)
+    }
+
+    /// As [`Self::check`], for a request that is in place already: moving it costs more than
+    /// checking it. After an error the request is anything.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::check`].
+    #[inline(always)]
+    pub fn check_into(&self, request: &mut Request, data_bytes: u64) -> Result<(), Status> {
         let operation = Operation::from_number(self.operation).ok_or(Status::NotSupported)?;
-        let mut request = Request {
-            operation,
-            sector: self.sector.get(),
-            sector_count: self.sector_count.get(),
-            segments: [Segment::default(); SEGMENTS_MAX],
-            segment_count: self.segment_count,
-        };
+        request.operation = operation;
+        request.sector = self.sector.get();
+        request.sector_count = self.sector_count.get();
+        request.segment_count = self.segment_count;
         if self.reserved.get() != 0 || usize::from(self.segment_count) > SEGMENTS_MAX {
             return Err(Status::Invalid);
         }
-        let bytes = self.check_segments(data_bytes, &mut request)?;
+        let bytes = self.check_segments(data_bytes, request)?;
         let plain = request.sector == 0 && request.sector_count == 0;
         let fits = match operation {
             Operation::Read | Operation::Write => {
@@ -312,28 +334,29 @@ impl RequestWire {
         }
         let end = request.sector.checked_add(u64::from(request.sector_count));
         end.ok_or(Status::OutOfRange)?;
-        Ok(request)
+        Ok(())
     }
 
     /// Copies the segments over and returns how many bytes they have together.
-    #[inline]
+    #[inline(always)]
     fn check_segments(&self, data_bytes: u64, request: &mut Request) -> Result<u64, Status> {
-        let count = usize::from(self.segment_count);
+        let count = usize::from(self.segment_count).min(SEGMENTS_MAX);
+        let (used, unused) = self.segments.split_at(count);
+        let stray = unused.iter().fold(0, |stray, segment| {
+            stray | segment.offset.get() | segment.bytes.get()
+        });
+        if stray != 0 {
+            return Err(Status::Invalid);
+        }
+        let identity = request.operation == Operation::Identify;
         let mut bytes = 0;
-        for (index, (to, from)) in request.segments.iter_mut().zip(&self.segments).enumerate() {
+        for (to, from) in request.segments.iter_mut().zip(used) {
             *to = Segment {
                 offset: from.offset.get(),
                 bytes: from.bytes.get(),
             };
-            if index >= count {
-                if *to != Segment::default() {
-                    return Err(Status::Invalid);
-                }
-                continue;
-            }
             // The device's own alignment is a byte. A sector's is asked for so that no two
             // requests can share a page's cache line where the cache is not coherent.
-            let identity = request.operation == Operation::Identify;
             let aligned = to.offset.is_multiple_of(SECTOR_BYTES)
                 && (identity || to.bytes.is_multiple_of(SECTOR_BYTES));
             if !aligned || to.bytes == 0 {

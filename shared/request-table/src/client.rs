@@ -4,7 +4,6 @@
 //! The side that makes requests.
 
 use core::fmt;
-use core::marker::PhantomData;
 
 use sel4_shared_memory::{SharedMut, SharedRef};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -28,8 +27,8 @@ impl fmt::Display for Full {
 pub struct Client<R, C> {
     requests: SharedMut,
     completions: SharedRef,
-    request_layout: Layout,
-    completion_layout: Layout,
+    request_layout: Layout<R>,
+    completion_layout: Layout<C>,
     /// What we have stored in our slots. Ours, so never read back.
     stamps: [Stamp; SLOTS],
     pending: u64,
@@ -40,7 +39,6 @@ pub struct Client<R, C> {
     to_look_at: u64,
     server_is_there: bool,
     misbehaviour_count: u64,
-    _bodies: PhantomData<(R, C)>,
 }
 
 impl<R, C> Client<R, C>
@@ -62,8 +60,8 @@ where
         completions: SharedRef,
         slots: usize,
     ) -> Result<Self, AttachError> {
-        let request_layout = Layout::of::<R>(slots);
-        let completion_layout = Layout::of::<C>(slots);
+        let request_layout = Layout::of(slots);
+        let completion_layout = Layout::of(slots);
         request_layout.check_len(requests.len())?;
         completion_layout.check_len(completions.len())?;
         let own = requests.as_shared_ref();
@@ -89,7 +87,6 @@ where
             to_look_at: 0,
             server_is_there: false,
             misbehaviour_count: 0,
-            _bodies: PhantomData,
         };
         client.take_over_slots();
         Ok(client)
@@ -100,7 +97,7 @@ where
         for slot in slots_of(self.request_layout.all()) {
             let mut stamp = Stamp(own.load_u64(self.request_layout.stamp(slot)));
             if stamp.is_pending() {
-                if self.request_layout.body::<R>(&own, slot, stamp).is_some() {
+                if self.request_layout.body(&own, slot, stamp).is_some() {
                     self.pending |= slot.bit();
                 } else {
                     // Damaged after it was stored: no server will take it. Give it up.
@@ -142,23 +139,25 @@ where
         }
         // A peer that goes on writing hints must not keep us here.
         for _ in 0..2 * SLOTS {
-            if let Some(slot) = first_of(self.to_look_at & self.pending) {
-                self.to_look_at &= !slot.bit();
-                if let Some(completion) = self.consume(slot) {
-                    return Some(completion);
-                }
-                continue;
-            }
-            self.to_look_at = 0;
-            match self
-                .hints_in
-                .next(&self.completions, self.completion_layout.slots)
-            {
+            let from_table = first_of(self.to_look_at & self.pending);
+            let hint = match from_table {
+                Some(slot) => Hint::Look(slot),
+                None => self
+                    .hints_in
+                    .next(&self.completions, self.completion_layout.slots),
+            };
+            match hint {
                 Hint::Nothing => return None,
-                Hint::Look(slot) => match self.consume(slot) {
-                    Some(completion) => return Some(completion),
-                    None => self.to_look_at = self.pending,
-                },
+                Hint::Look(slot) => {
+                    self.to_look_at &= !slot.bit();
+                    let completion = self.consume(slot);
+                    if completion.is_some() {
+                        return completion;
+                    }
+                    if from_table.is_none() {
+                        self.to_look_at = self.pending;
+                    }
+                }
                 Hint::LookEverywhere => self.to_look_at = self.pending,
                 Hint::Impossible => {
                     self.misbehaviour_count += 1;
@@ -179,7 +178,7 @@ where
         self.server_is_there
     }
 
-    #[inline]
+    #[inline(always)]
     fn consume(&mut self, slot: Slot) -> Option<(Slot, u64, C)> {
         let stamp = self.stamps[slot.index()];
         let layout = self.completion_layout;
@@ -242,7 +241,7 @@ where
 /// Returns a sequence number that no request known to the server exceeds.
 ///
 /// Requests made after its newest completion all had slots of their own: at most [`SLOTS`].
-fn newest_known_to(layout: Layout, completions: &SharedRef) -> u64 {
+fn newest_known_to<C>(layout: Layout<C>, completions: &SharedRef) -> u64 {
     if !layout.header_is_valid(Role::Completions, completions) {
         return 0;
     }

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | 0 | header: magic, version, geometry, CRC-32C. Written once, when the region is formatted |
 //! | 40 | the writer's epoch and its CRC-32C in one word |
+//! | 48 | server: the request that it is busy with, sequence number and slot, or 0 |
 //! | 64 | tail of the ring of hints |
 //! | 128 | ring of hints: 64 slot numbers of one byte |
 //! | 256 | slots |
@@ -17,6 +18,7 @@
 //! body, padding up to a multiple of 64 bytes, which is the cache line.
 
 use core::fmt;
+use core::marker::PhantomData;
 use core::mem::size_of;
 
 use sel4_shared_memory::{Crc32c, SharedMut, SharedRef};
@@ -30,6 +32,7 @@ pub const SLOTS: usize = 64;
 const VERSION: u16 = 1;
 
 pub(crate) const EPOCH: usize = 40;
+pub(crate) const IN_HAND: usize = 48;
 pub(crate) const TAIL: usize = 64;
 pub(crate) const RING: usize = 128;
 const FIRST_SLOT: usize = 256;
@@ -71,13 +74,13 @@ struct HeaderWire {
 const _: () = assert!(size_of::<HeaderWire>() == 32 && size_of::<HeaderWire>() <= EPOCH);
 
 impl HeaderWire {
-    fn sealed(role: Role, layout: Layout, region_bytes: usize) -> Self {
+    fn sealed<T>(role: Role, layout: Layout<T>, region_bytes: usize) -> Self {
         let mut header = Self {
             magic: role.magic(),
             version: U16::new(VERSION),
             slots: U16::new(layout.slots as u16),
-            body_bytes: U32::new(layout.body_bytes as u32),
-            slot_bytes: U32::new(layout.slot_bytes as u32),
+            body_bytes: U32::new(Layout::<T>::BODY_BYTES as u32),
+            slot_bytes: U32::new(Layout::<T>::SLOT_BYTES as u32),
             region_bytes: U32::new(region_bytes as u32),
             reserved: U32::new(0),
             crc: U32::new(0),
@@ -183,27 +186,36 @@ impl Stamp {
 #[repr(C, align(16))]
 struct Aligned<T>(T);
 
-/// The geometry of a region.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Layout {
+/// The geometry of a region whose slots have bodies of type `T`.
+pub(crate) struct Layout<T> {
     pub(crate) slots: usize,
-    body_bytes: usize,
-    slot_bytes: usize,
+    _body: PhantomData<fn() -> T>,
 }
 
-impl Layout {
-    pub(crate) const fn of<T>(slots: usize) -> Self {
+impl<T> Clone for Layout<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Layout<T> {}
+
+impl<T> Layout<T> {
+    const BODY_BYTES: usize = size_of::<T>();
+    const SLOT_BYTES: usize = (SLOT_HEADER + Self::BODY_BYTES).next_multiple_of(CACHE_LINE);
+    /// Whether the body is whole words, which are kept in registers on their way.
+    const WORDS: bool = Self::BODY_BYTES.is_multiple_of(size_of::<u64>());
+
+    pub(crate) const fn of(slots: usize) -> Self {
         assert!(slots <= SLOTS);
-        let body_bytes = size_of::<T>();
         Self {
             slots,
-            body_bytes,
-            slot_bytes: (SLOT_HEADER + body_bytes).next_multiple_of(CACHE_LINE),
+            _body: PhantomData,
         }
     }
 
     pub(crate) const fn region_bytes(self) -> usize {
-        FIRST_SLOT + self.slots * self.slot_bytes
+        FIRST_SLOT + self.slots * Self::SLOT_BYTES
     }
 
     pub(crate) fn check_len(self, len: usize) -> Result<(), AttachError> {
@@ -225,7 +237,7 @@ impl Layout {
 
     #[inline]
     pub(crate) const fn stamp(self, slot: Slot) -> usize {
-        FIRST_SLOT + slot.index() * self.slot_bytes
+        FIRST_SLOT + slot.index() * Self::SLOT_BYTES
     }
 
     pub(crate) const fn attempts(self, slot: Slot) -> usize {
@@ -254,37 +266,49 @@ impl Layout {
     }
 
     /// Stores body and checksum, and then the stamp that makes them count.
-    #[inline]
-    pub(crate) fn publish<T: IntoBytes + Immutable>(
-        self,
-        region: &mut SharedMut,
-        slot: Slot,
-        stamp: Stamp,
-        body: &T,
-    ) {
+    #[inline(always)]
+    pub(crate) fn publish(self, region: &mut SharedMut, slot: Slot, stamp: Stamp, body: &T)
+    where
+        T: IntoBytes + Immutable,
+    {
         let at = self.stamp(slot);
-        region.write(at + SLOT_HEADER, body);
-        let crc = Crc32c::new().word(stamp.0).bytes(body.as_bytes()).finish();
-        region.store_u32(at + CRC_IN_SLOT, crc);
+        if Self::WORDS {
+            region.write_words(at + SLOT_HEADER, body);
+        } else {
+            region.write(at + SLOT_HEADER, body);
+        }
+        region.store_u32(at + CRC_IN_SLOT, Self::checksum(stamp, body));
         region.store_u64(at, stamp.0);
     }
 
     /// Copies a body out, if it is the whole one that belongs to `stamp`.
-    #[inline]
-    pub(crate) fn body<T: FromBytes + IntoBytes + Immutable>(
-        self,
-        region: &SharedRef,
-        slot: Slot,
-        stamp: Stamp,
-    ) -> Option<T> {
+    #[inline(always)]
+    pub(crate) fn body(self, region: &SharedRef, slot: Slot, stamp: Stamp) -> Option<T>
+    where
+        T: FromBytes + IntoBytes + Immutable,
+    {
         let at = self.stamp(slot);
-        let mut body = Aligned(T::new_zeroed());
-        region.read_bytes(at + SLOT_HEADER, body.0.as_mut_bytes());
-        let crc = Crc32c::new()
-            .word(stamp.0)
-            .bytes(body.0.as_bytes())
-            .finish();
-        (region.load_u32(at + CRC_IN_SLOT) == crc).then_some(body.0)
+        let body = if Self::WORDS {
+            Aligned(region.read_words(at + SLOT_HEADER))
+        } else {
+            Aligned(region.read(at + SLOT_HEADER))
+        };
+        (region.load_u32(at + CRC_IN_SLOT) == Self::checksum(stamp, &body.0)).then_some(body.0)
+    }
+
+    #[inline(always)]
+    fn checksum(stamp: Stamp, body: &T) -> u32
+    where
+        T: IntoBytes + Immutable,
+    {
+        let crc = Crc32c::new().word(stamp.0);
+        let bytes = body.as_bytes();
+        if !Self::WORDS {
+            return crc.bytes(bytes).finish();
+        }
+        let words = bytes.as_chunks::<{ size_of::<u64>() }>().0.iter();
+        let crc = words.fold(crc, |crc, word| crc.word(u64::from_le_bytes(*word)));
+        crc.finish()
     }
 }
 
@@ -303,7 +327,10 @@ impl Shape {
             slots: usize::from(header.slots.get()),
             slot_bytes: header.slot_bytes.get() as usize,
         };
-        let end = shape.slots.checked_mul(shape.slot_bytes)?.checked_add(FIRST_SLOT)?;
+        let end = shape
+            .slots
+            .checked_mul(shape.slot_bytes)?
+            .checked_add(FIRST_SLOT)?;
         let sane = shape.slots <= SLOTS && shape.slot_bytes >= SLOT_HEADER && end <= bytes.len();
         (header.magic == role.magic() && sane).then_some(shape)
     }
@@ -314,7 +341,9 @@ impl Shape {
 
     pub(crate) fn stamp(&self, bytes: &[u8], slot: usize) -> Option<u64> {
         let at = FIRST_SLOT + slot * self.slot_bytes;
-        let word = (slot < self.slots).then(|| bytes.get(at..at + 8)).flatten()?;
+        let word = (slot < self.slots)
+            .then(|| bytes.get(at..at + 8))
+            .flatten()?;
         Some(u64::from_le_bytes(word.try_into().ok()?))
     }
 }
@@ -322,7 +351,7 @@ impl Shape {
 /// Returns how many bytes each region of a table with bodies of type `T` must have at least.
 #[must_use]
 pub const fn region_bytes<T>() -> usize {
-    Layout::of::<T>(SLOTS).region_bytes()
+    Layout::<T>::of(SLOTS).region_bytes()
 }
 
 /// Stores an epoch, sealed, at once.

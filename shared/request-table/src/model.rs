@@ -22,7 +22,7 @@ fn check(slots: usize, rounds: usize, client_work: fn(&mut TestClient) -> (usize
     model.preemption_bound = Some(3);
     model.max_branches = 10_000;
     model.check(move || {
-        let len = Layout::of::<Body>(slots).region_bytes();
+        let len = Layout::<Body>::of(slots).region_bytes();
         let (requests, completions) = (ModelRegion::new(len), ModelRegion::new(len));
         let mut client: TestClient =
             Client::attach_with(requests.shared_mut(), completions.shared_ref(), slots).unwrap();

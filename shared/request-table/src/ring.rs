@@ -30,7 +30,7 @@ impl RingWriter {
     #[inline]
     pub(crate) fn push(&mut self, region: &mut SharedMut, slot: Slot) {
         let at = RING + (self.tail % SLOTS as u64) as usize;
-        region.write_bytes(at, &[slot.index() as u8]);
+        region.store_u8(at, slot.index() as u8);
         self.tail = self.tail.wrapping_add(1);
         region.store_u64(TAIL, self.tail);
     }
@@ -72,7 +72,7 @@ impl RingReader {
             }
             _ => {
                 let at = RING + (self.head % SLOTS as u64) as usize;
-                let index = usize::from(region.read::<u8>(at));
+                let index = usize::from(region.load_u8(at));
                 self.head = self.head.wrapping_add(1);
                 if index < slots {
                     Hint::Look(Slot::new(index))

@@ -3,13 +3,11 @@
 
 //! The side that carries requests out.
 
-use core::marker::PhantomData;
-
 use sel4_shared_memory::{SharedMut, SharedRef};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::layout::{
-    AttachError, Layout, Role, SLOTS, Slot, Stamp, load_epoch, slots_of, store_epoch,
+    AttachError, IN_HAND, Layout, Role, SLOTS, Slot, Stamp, load_epoch, slots_of, store_epoch,
 };
 use crate::ring::{Hint, RingReader, RingWriter};
 
@@ -17,9 +15,10 @@ use crate::ring::{Hint, RingReader, RingWriter};
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a request that is not completed blocks its slot until the server is restarted"]
 pub struct Ticket {
-    slot: Slot,
     stamp: Stamp,
-    attempt: u8,
+    // Words and no padding: a ticket is moved in two registers.
+    slot: u32,
+    counts: u32,
 }
 
 impl Ticket {
@@ -27,7 +26,7 @@ impl Ticket {
     #[inline]
     #[must_use]
     pub const fn slot(&self) -> Slot {
-        self.slot
+        Slot::new(self.slot as usize)
     }
 
     /// Returns the sequence number of the request. It stays the same when the request is run again.
@@ -41,7 +40,16 @@ impl Ticket {
     #[inline]
     #[must_use]
     pub const fn attempt(&self) -> u8 {
-        self.attempt
+        (self.counts & ATTEMPTS) as u8
+    }
+
+    /// Returns how many lives of the server died with this very request in hand (see
+    /// [`Server::take_up`]; up to 254). What an innocent request has more than once or twice is
+    /// bad luck; what kills the server has it each time.
+    #[inline]
+    #[must_use]
+    pub const fn deaths_in_hand(&self) -> u8 {
+        (self.counts >> DEATHS_SHIFT) as u8
     }
 }
 
@@ -49,8 +57,8 @@ impl Ticket {
 pub struct Server<R, C> {
     requests: SharedRef,
     completions: SharedMut,
-    request_layout: Layout,
-    completion_layout: Layout,
+    request_layout: Layout<R>,
+    completion_layout: Layout<C>,
     /// Stamps of the requests last taken in this life, or else completed in an earlier one.
     current: [Stamp; SLOTS],
     /// Slots with a ticket out.
@@ -66,7 +74,6 @@ pub struct Server<R, C> {
     look_again: bool,
     client_is_there: bool,
     misbehaviour_count: u64,
-    _bodies: PhantomData<(R, C)>,
 }
 
 impl<R, C> Server<R, C>
@@ -93,8 +100,8 @@ where
         epoch: u32,
         slots: usize,
     ) -> Result<Self, AttachError> {
-        let request_layout = Layout::of::<R>(slots);
-        let completion_layout = Layout::of::<C>(slots);
+        let request_layout = Layout::of(slots);
+        let completion_layout = Layout::of(slots);
         request_layout.check_len(requests.len())?;
         completion_layout.check_len(completions.len())?;
         let own = completions.as_shared_ref();
@@ -104,13 +111,14 @@ where
         let mut current = [Stamp::UNUSED; SLOTS];
         for slot in slots_of(completion_layout.all()) {
             let stamp = Stamp(own.load_u64(completion_layout.stamp(slot)));
-            if stamp == Stamp::UNUSED || completion_layout.body::<C>(&own, slot, stamp).is_some() {
+            if stamp == Stamp::UNUSED || completion_layout.body(&own, slot, stamp).is_some() {
                 current[slot.index()] = stamp;
             } else {
                 // Damaged after it was stored. The client will not take it: run the request again.
                 completions.store_u64(completion_layout.stamp(slot), Stamp::UNUSED.0);
             }
         }
+        blame(&mut completions, completion_layout);
         store_epoch(&mut completions, epoch);
         Ok(Self {
             hints_out: RingWriter::attach(&mut completions),
@@ -128,7 +136,6 @@ where
             look_again: false,
             client_is_there: false,
             misbehaviour_count: 0,
-            _bodies: PhantomData,
         })
     }
 
@@ -141,27 +148,27 @@ where
         }
         // A peer that goes on writing hints must not keep us here.
         for _ in 0..2 * SLOTS {
-            if self.backlog_at < self.backlog_end {
-                let slot = self.backlog[self.backlog_at];
+            let from_backlog = self.backlog_at < self.backlog_end;
+            let hint = if from_backlog {
                 self.backlog_at += 1;
-                if let Some(request) = self.take(slot) {
-                    return Some(request);
-                }
-                continue;
-            }
-            if core::mem::take(&mut self.look_again) {
-                self.look_everywhere();
-                continue;
-            }
-            match self
-                .hints_in
-                .next(&self.requests, self.request_layout.slots)
-            {
+                Hint::Look(self.backlog[self.backlog_at - 1])
+            } else if core::mem::take(&mut self.look_again) {
+                Hint::LookEverywhere
+            } else {
+                self.hints_in
+                    .next(&self.requests, self.request_layout.slots)
+            };
+            match hint {
                 Hint::Nothing => return None,
-                Hint::Look(slot) => match self.take(slot) {
-                    Some(request) => return Some(request),
-                    None => self.look_everywhere(),
-                },
+                Hint::Look(slot) => {
+                    let request = self.take(slot);
+                    if request.is_some() {
+                        return request;
+                    }
+                    if !from_backlog {
+                        self.look_everywhere();
+                    }
+                }
                 Hint::LookEverywhere => self.look_everywhere(),
                 Hint::Impossible => {
                     self.misbehaviour_count += 1;
@@ -189,10 +196,14 @@ where
             return false;
         }
         // One ticket per slot, whatever the client does: this one has to wait.
-        self.filled_early |= self.taken & slot.bit();
-        self.taken & slot.bit() == 0
+        let early = self.taken & slot.bit() != 0;
+        if early {
+            self.filled_early |= slot.bit();
+        }
+        !early
     }
 
+    #[cold]
     fn look_everywhere(&mut self) {
         let mut found = [(u64::MAX, Slot::new(0)); SLOTS];
         let mut count = 0;
@@ -210,7 +221,7 @@ where
         (self.backlog_at, self.backlog_end) = (0, count);
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, slot: Slot) -> Option<(Ticket, R)> {
         let stamp = Stamp(self.requests.load_u64(self.request_layout.stamp(slot)));
         if !self.is_new(slot, stamp) {
@@ -222,41 +233,65 @@ where
         };
         self.taken |= slot.bit();
         self.current[slot.index()] = stamp;
-        let attempt = self.count_attempt(slot, stamp);
+        let counts = self.count_attempt(slot, stamp);
+        self.completions.store_u64(IN_HAND, in_hand(stamp, slot));
         Some((
             Ticket {
-                slot,
                 stamp,
-                attempt,
+                slot: slot.index() as u32,
+                counts,
             },
             request,
         ))
     }
 
-    /// Notes in our region that this life has taken a request: a request that kills every server
-    /// which takes it can then be told from its innocent neighbours.
+    /// Notes in our region which request this life is busy with: if it dies now, this one is to
+    /// blame, and not the others that are in progress.
     #[inline]
-    fn count_attempt(&mut self, slot: Slot, stamp: Stamp) -> u8 {
+    pub fn take_up(&mut self, ticket: &Ticket) {
+        let word = in_hand(ticket.stamp, ticket.slot());
+        self.completions.store_u64(IN_HAND, word);
+    }
+
+    /// Notes that this life is not busy with a request any more: others carry it out now.
+    #[inline]
+    pub fn put_down(&mut self) {
+        self.completions.store_u64(IN_HAND, 0);
+    }
+
+    /// Notes in our region that this life has taken a request. Returns both of its counts.
+    #[inline]
+    fn count_attempt(&mut self, slot: Slot, stamp: Stamp) -> u32 {
         let at = self.completion_layout.attempts(slot);
-        // 24 bits of the sequence number say whose count it is.
-        let whose = (stamp.sequence() as u32) << 8;
         let word = self.completions.load_u32(at);
-        let before = if word & !0xff == whose { word as u8 } else { 0 };
-        let attempt = before.saturating_add(1);
-        self.completions.store_u32(at, whose | u32::from(attempt));
-        attempt
+        let before = if word >> COUNTS_BITS == whose(stamp) {
+            word & COUNTS
+        } else {
+            0
+        };
+        let counts = if before & ATTEMPTS == ATTEMPTS {
+            before
+        } else {
+            before + 1
+        };
+        self.completions
+            .store_u32(at, whose(stamp) << COUNTS_BITS | counts);
+        counts
     }
 
     /// Completes a request. The caller then notifies the client.
     #[inline]
     pub fn complete(&mut self, ticket: Ticket, completion: &C) {
-        let Ticket { slot, stamp, .. } = ticket;
+        let (slot, stamp) = (ticket.slot(), ticket.stamp);
         self.completion_layout
             .publish(&mut self.completions, slot, stamp, completion);
         self.taken &= !slot.bit();
-        self.look_again |= self.filled_early & slot.bit() != 0;
-        self.filled_early &= !slot.bit();
+        if self.filled_early & slot.bit() != 0 {
+            self.look_again = true;
+            self.filled_early &= !slot.bit();
+        }
         self.hints_out.push(&mut self.completions, slot);
+        self.put_down();
     }
 
     /// Returns how many requests are taken and not completed.
@@ -275,5 +310,43 @@ where
     #[must_use]
     pub const fn misbehaviour_count(&self) -> u64 {
         self.misbehaviour_count
+    }
+}
+
+/// The word that names a request in hand: never 0, as sequence numbers begin at 1.
+#[inline]
+fn in_hand(stamp: Stamp, slot: Slot) -> u64 {
+    stamp.sequence() << 8 | slot.index() as u64
+}
+
+/// Of a request's two counts, lives that took it; the other 8 bits are the deaths with it in hand.
+const ATTEMPTS: u32 = 0xff;
+const DEATHS_SHIFT: u32 = 8;
+const COUNTS_BITS: u32 = 16;
+const COUNTS: u32 = (1 << COUNTS_BITS) - 1;
+
+/// Whose counts they are: 16 bits of the sequence number. Every request that is taken overwrites
+/// what its slot's last one left, so that a mistake would need 65,535 others to pass by untaken.
+fn whose(stamp: Stamp) -> u32 {
+    stamp.sequence() as u32 & COUNTS
+}
+
+/// Counts the death of the last life against the request that it had in hand.
+///
+/// Whoever dies in between forgets the blame, rather than count it twice.
+fn blame<C>(completions: &mut SharedMut, layout: Layout<C>) {
+    let word = completions.load_u64(IN_HAND);
+    completions.store_u64(IN_HAND, 0);
+    let index = (word & 0xff) as usize;
+    if word == 0 || index >= layout.slots {
+        return;
+    }
+    let stamp = Stamp::pending(word >> 8);
+    let at = layout.attempts(Slot::new(index));
+    let counts = completions.load_u32(at);
+    // It was counted when it was taken: otherwise the word is damaged, and nobody is to blame.
+    let known = counts >> COUNTS_BITS == whose(stamp);
+    if known && counts & COUNTS < COUNTS - ATTEMPTS {
+        completions.store_u32(at, counts + (1 << DEATHS_SHIFT));
     }
 }

@@ -65,8 +65,8 @@ struct World {
 impl World {
     fn new(slots: usize) -> Self {
         Self {
-            requests: HostRegion::new(Layout::of::<Request>(slots).region_bytes()),
-            completions: HostRegion::new(Layout::of::<Completion>(slots).region_bytes()),
+            requests: HostRegion::new(Layout::<Request>::of(slots).region_bytes()),
+            completions: HostRegion::new(Layout::<Completion>::of(slots).region_bytes()),
             slots,
             server_lives: 0,
             next_number: 0,

@@ -174,6 +174,13 @@ impl SharedMut {
         self.raw.copy_in(offset, bytes);
     }
 
+    /// Stores `value` at `offset`, word by word: its size and `offset` are multiples of 8. For
+    /// values of a few words; the compiler unrolls it.
+    #[inline(always)]
+    pub fn write_words<T: IntoBytes + Immutable>(&mut self, offset: usize, value: &T) {
+        self.raw.copy_in_words(offset, value.as_bytes());
+    }
+
     /// Sets `len` bytes at `offset` to `byte`.
     #[inline]
     pub fn fill(&mut self, offset: usize, len: usize, byte: u8) {
@@ -198,6 +205,18 @@ impl SharedMut {
         self.raw.store_u32(offset, value);
     }
 
+    /// Stores a quarter of a word at once, otherwise as [`Self::store_u64`].
+    #[inline]
+    pub fn store_u16(&mut self, offset: usize, value: u16) {
+        self.raw.store_u16(offset, value);
+    }
+
+    /// Stores a byte, otherwise as [`Self::store_u64`].
+    #[inline]
+    pub fn store_u8(&mut self, offset: usize, value: u8) {
+        self.raw.store_u8(offset, value);
+    }
+
     #[cfg(any(test, feature = "host", loom))]
     pub(crate) fn from_raw(raw: Raw) -> Self {
         Self { raw }
@@ -210,6 +229,11 @@ impl SharedRef {
         Self { raw }
     }
 }
+
+/// The compiler stores whole words only where it knows the alignment: the target promises strict
+/// alignment.
+#[repr(C, align(16))]
+struct Aligned<T>(T);
 
 macro_rules! impl_loads {
     ($Region:ty) => {
@@ -242,6 +266,23 @@ macro_rules! impl_loads {
                 let mut value = T::new_zeroed();
                 self.raw.copy_out(offset, value.as_mut_bytes());
                 value
+            }
+
+            /// As `read`, word by word: the size of the value and `offset` are multiples of 8. For
+            /// values of a few words; the compiler unrolls it.
+            #[inline(always)]
+            #[must_use]
+            pub fn read_words<T: FromBytes + IntoBytes>(&self, offset: usize) -> T {
+                let mut value = Aligned(T::new_zeroed());
+                self.raw.copy_out_words(offset, value.0.as_mut_bytes());
+                value.0
+            }
+
+            /// Loads a byte, otherwise as `load_u64`.
+            #[inline]
+            #[must_use]
+            pub fn load_u8(&self, offset: usize) -> u8 {
+                self.raw.load_u8(offset)
             }
 
             /// Copies bytes out. If somebody writes meanwhile, they may mix old and new ones.

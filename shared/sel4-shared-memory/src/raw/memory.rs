@@ -4,7 +4,7 @@
 //! A range of real memory, and the few ways in which it is touched.
 
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use crate::copy::copy;
 #[cfg(any(test, feature = "host"))]
@@ -106,6 +106,65 @@ impl Raw {
     pub(crate) fn load_u32(&self, offset: usize) -> u32 {
         // SAFETY: as in `load_u64`.
         unsafe { AtomicU32::from_ptr(self.aligned(offset)) }.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    pub(crate) fn load_u8(&self, offset: usize) -> u8 {
+        // SAFETY: as in `load_u64`.
+        unsafe { AtomicU8::from_ptr(self.aligned(offset)) }.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    pub(crate) fn store_u8(&self, offset: usize, value: u8) {
+        self.step();
+        // SAFETY: as in `load_u64`, and writable (promise to `new`).
+        unsafe { AtomicU8::from_ptr(self.aligned(offset)) }.store(value, Ordering::Release);
+    }
+
+    #[inline]
+    pub(crate) fn store_u16(&self, offset: usize, value: u16) {
+        self.step();
+        // SAFETY: as in `load_u64`, and writable (promise to `new`).
+        unsafe { AtomicU16::from_ptr(self.aligned(offset)) }.store(value, Ordering::Release);
+    }
+
+    /// As `copy_out`, but whole words only, which the compiler keeps in registers.
+    #[inline(always)]
+    pub(crate) fn copy_out_words(&self, offset: usize, to: &mut [u8]) {
+        let from = self.words(offset, to.len());
+        for (index, word) in to.chunks_exact_mut(size_of::<u64>()).enumerate() {
+            // SAFETY: `index` is below the number of words that `words` has checked.
+            let at = unsafe { from.add(index) };
+            // SAFETY: in range and aligned (`words`); accessed by everyone as in `load_u64`.
+            let value = unsafe { AtomicU64::from_ptr(at) }.load(Ordering::Relaxed);
+            word.copy_from_slice(&value.to_ne_bytes());
+        }
+    }
+
+    /// As `copy_in`, but whole words only, which the compiler keeps in registers.
+    #[inline(always)]
+    pub(crate) fn copy_in_words(&self, offset: usize, from: &[u8]) {
+        let to = self.words(offset, from.len());
+        for (index, word) in from.chunks_exact(size_of::<u64>()).enumerate() {
+            self.step();
+            let mut bytes = [0; size_of::<u64>()];
+            bytes.copy_from_slice(word);
+            // SAFETY: `index` is below the number of words that `words` has checked.
+            let at = unsafe { to.add(index) };
+            let value = u64::from_ne_bytes(bytes);
+            // SAFETY: as in `copy_out_words`, and writable (promise to `new`).
+            unsafe { AtomicU64::from_ptr(at) }.store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// The words of `[offset, offset + len)`.
+    #[inline(always)]
+    fn words(&self, offset: usize, len: usize) -> *mut u64 {
+        assert!(
+            offset.is_multiple_of(size_of::<u64>()) && len.is_multiple_of(size_of::<u64>()),
+            "misaligned in the shared region"
+        );
+        self.at(offset, len).cast()
     }
 
     #[inline]

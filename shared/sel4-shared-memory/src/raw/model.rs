@@ -86,6 +86,26 @@ impl Raw {
         (self.word(offset).load(Ordering::Acquire) >> (offset % WORD * 8)) as u32
     }
 
+    pub(crate) fn load_u8(&self, offset: usize) -> u8 {
+        (self.word(offset).load(Ordering::Acquire) >> (offset % WORD * 8)) as u8
+    }
+
+    pub(crate) fn store_u8(&self, offset: usize, value: u8) {
+        self.merge(offset, &[value], Ordering::Release);
+    }
+
+    pub(crate) fn store_u16(&self, offset: usize, value: u16) {
+        self.merge(offset, &value.to_le_bytes(), Ordering::Release);
+    }
+
+    pub(crate) fn copy_out_words(&self, offset: usize, to: &mut [u8]) {
+        self.copy_out(offset, to);
+    }
+
+    pub(crate) fn copy_in_words(&self, offset: usize, from: &[u8]) {
+        self.copy_in(offset, from);
+    }
+
     pub(crate) fn store_u64(&self, offset: usize, value: u64) {
         assert!(offset.is_multiple_of(WORD));
         self.word(offset).store(value, Ordering::Release);
