@@ -112,6 +112,18 @@ pub const ALL: &[Case] = &[
         ..PLAIN
     },
     Case {
+        name: "reports",
+        what: "a PD dies in six ways; after a reset of the machine the black box has a report of each",
+        system: SystemUnderTest::File("pds/test_report/system.xml", &[]),
+        expect: &[
+            "LASTBOOT FAULT pd=test_report kind=execute",
+            "LASTBOOT LOG pd=test_report on purpose, with 2",
+            run::PASS,
+        ],
+        at_least: &[("BACKTRACE pd=test_report", 6)],
+        ..PLAIN
+    },
+    Case {
         name: "timer_kills",
         what: "1,000 timers for a minute of guest time, the service killed every 10 ms: each deadline once",
         system: SystemUnderTest::File(
