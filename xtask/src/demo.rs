@@ -35,6 +35,8 @@ const SEED_FILE: &str = "chaos.seed";
 /// Periods of the killer (5 ms): before the first kill, of patience with a point that the victim does not
 /// reach (many never are: start-up, errors), and of rest after a kill.
 const PACE: [u32; 3] = [5, 6, 1];
+/// The same by the host's clock: there a restart may take longer than the victim's turn.
+const PACE_WALL: [u32; 3] = [5, 40, 1];
 /// Megabytes of the disk that is made when none is given.
 const DISK_MEGABYTES: u64 = 64;
 /// Size of its largest file.
@@ -91,7 +93,8 @@ fn boot(
     let root = workspace::root();
     let spin = (!args.wall).then_some(SPIN_OVERLAY);
     let overlays = OVERLAYS.into_iter().chain(spin);
-    let pace = PACE.into_iter().flat_map(u32::to_le_bytes);
+    let pace = if args.wall { PACE_WALL } else { PACE };
+    let pace = pace.into_iter().flat_map(u32::to_le_bytes);
     let settings: Vec<u8> = args.seed.to_le_bytes().into_iter().chain(pace).collect();
     workspace::write(&folder.join(SEED_FILE), &settings)?;
     let built = build::build(&SystemArgs {
@@ -213,7 +216,7 @@ fn judge(report: &Report, before: &Tree, after: &Tree) -> Result<()> {
     let read = judge::files_read(report, before)?;
     println!("read by the application under these kills, each with the host's SHA-256:");
     for file in &read {
-        println!("  {}  {}", file.sha256, String::from_utf8_lossy(&file.path));
+        println!("  {}  {}", file.sha256, judge::printable(&file.path));
     }
     let written = judge::files_written(report, after)?;
     judge::files_kept(before, after)?;

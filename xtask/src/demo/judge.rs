@@ -37,6 +37,14 @@ fn name(path: &[u8]) -> String {
     app_demo_service::escape::escape(path)
 }
 
+/// A path on one line: as it is, unless it has what a terminal should not get.
+pub fn printable(path: &[u8]) -> String {
+    match std::str::from_utf8(path) {
+        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        _ => name(path),
+    }
+}
+
 /// Whether this very file is on the disk.
 fn is_there(seen: &FileSeen, disk: &Tree) -> bool {
     let file = disk.get(&seen.path).and_then(Option::as_ref);
