@@ -49,6 +49,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Run the system tests in QEMU; ends with a line `N passed, N failed`.
     Test(TestArgs),
+    /// Measure a service in QEMU, in instructions and guest time, which do not depend on this machine.
+    Bench(BenchArgs),
     /// Say what is missing on this machine, and the command that mends it.
     Doctor(KernelArgs),
     /// Add functions and lines to the addresses of crash reports in a log.
@@ -195,6 +197,25 @@ pub struct TestArgs {
     /// Write the result as two numbers, passed and failed, to this file too.
     #[arg(long, value_name = "FILE")]
     pub summary: Option<PathBuf>,
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Which kernel. Figures are meant to be taken with --config release.
+    #[command(flatten)]
+    pub kernel: KernelArgs,
+    /// The benchmark.
+    pub name: String,
+    /// Write the figures to this file too.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Where everything goes, below `bench`.
+    #[arg(long, env = "BUILD_DIR", value_name = "DIR", default_value = "build")]
+    pub build_dir: PathBuf,
+    /// Show the serial output.
+    #[arg(long)]
+    pub verbose: bool,
 }
 
 /// Arguments of `clean`.

@@ -12,7 +12,7 @@
 
 extern crate alloc;
 
-use alloc::{string::String, vec::Vec};
+use alloc::{string::String, vec, vec::Vec};
 
 use chaos_service::{
     plan::{Kill, NOP, Plan},
@@ -26,9 +26,14 @@ use sel4_microkit::{Handler, NullHandler, protection_domain};
 use sel4_shared_memory::{SharedMut, SharedRef};
 use topology::Topology;
 
+/// A point that its victim did not reach is tried again when it has been drawn so many times.
+const CHANCE: u32 = 8;
+
 struct Victim {
     name: String,
     points: Vec<Point>,
+    /// How often in a row the victim did not get to each point.
+    misses: Vec<u32>,
     code: SharedMut,
     code_base: u64,
     data: SharedRef,
@@ -58,8 +63,11 @@ fn init() -> impl Handler {
     let mut plan = Plan::new(seed);
     rest(start);
     while let Some(kill) = plan.next(&counts) {
-        attempt(&mut victims[kill.victim], kill, patience);
-        rest(rest_periods);
+        let victim = &mut victims[kill.victim];
+        if victim.worth_trying(kill.point) {
+            attempt(victim, kill, patience);
+            rest(rest_periods);
+        }
     }
     warn!("nothing to kill");
     NullHandler::new()
@@ -83,6 +91,7 @@ fn victims(topology: &Topology<'static>) -> Vec<Victim> {
         let points = points::find(&pd_setup::reads(&elf), code_base..code_base + code.size);
         Some(Victim {
             name: name.into(),
+            misses: vec![0; points.len()],
             points,
             code: pd_setup::writes(&code),
             code_base,
@@ -98,6 +107,18 @@ impl Victim {
         let offset = (self.points[point].address - self.code_base) as usize;
         self.code.store_u32(offset, instruction);
         cache::unify_instructions(self.code.addr() + offset, size_of::<u32>());
+    }
+
+    /// Some points are on the way of few lives (the first one's) or of none but a new one's: those
+    /// that were missed get one chance in [`CHANCE`], so that the others get the time.
+    fn worth_trying(&mut self, point: usize) -> bool {
+        match &mut self.misses[point] {
+            0 => true,
+            misses => {
+                *misses += 1;
+                misses.is_multiple_of(CHANCE)
+            }
+        }
     }
 
     fn epoch(&self) -> u32 {
@@ -119,6 +140,7 @@ fn attempt(victim: &mut Victim, kill: Kill, patience: u32) {
         rest(1);
         if victim.epoch() != epoch {
             victim.kills += 1;
+            victim.misses[kill.point] = 0;
             let point = &victim.points[kill.point].name;
             let (name, count) = (&victim.name, victim.kills);
             info!(
@@ -129,4 +151,5 @@ fn attempt(victim: &mut Victim, kill: Kill, patience: u32) {
         }
     }
     victim.write(kill.point, NOP);
+    victim.misses[kill.point] = 1;
 }

@@ -58,8 +58,10 @@ fn init() -> impl Handler {
     };
     let mut pages = Vec::new();
     for (client, timers) in topology.clients(topology.name(), "timers") {
-        let Some(channel) = topology.channel_to(client) else {
-            panic!("system.xml: no channel to '{client}'");
+        // A PD may have several pages, called NAME.0, NAME.1 and so on.
+        let (name, _) = client.split_once('.').unwrap_or((client, ""));
+        let Some(channel) = topology.channel_to(name) else {
+            panic!("system.xml: no channel to '{name}'");
         };
         machine.clients.push(Channel::new(channel.id.into()));
         pages.push((client, client_pages(&topology, client, &timers)));

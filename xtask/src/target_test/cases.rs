@@ -132,7 +132,7 @@ pub const ALL: &[Case] = &[
         ),
         expect: &[run::PASS],
         // A minute has 6,000 times 10 ms; a planted instruction waits for its victim to get there.
-        at_least: &[("KILL pd=timer", 4000)],
+        at_least: &[("KILL pd=timer", 5000)],
         show: &["lateness_ns", run::PASS],
         prefill: &[("chaos.seed", TIMER_PACE)],
         icount: true,

@@ -1,0 +1,184 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! `cargo xtask bench`: boots a system that measures itself, and collects its figures.
+//!
+//! A benchmark is a [`Bench`] in a module below this one: systems to boot one after the other, and what
+//! the host counts in their output. Figures are lines `FIGURE ...` of the serial output (crate
+//! `figures`). QEMU counts instructions, so a figure depends on the programs and the kernel alone, not on
+//! this machine.
+
+mod timer;
+
+use std::time::Duration;
+
+use figures::Summary;
+use serde_json::json;
+
+use crate::cli::{BenchArgs, SystemArgs};
+use crate::error::{Error, Result};
+use crate::kernels::{self, Target};
+use crate::qemu::{self, End, Machine, Watch};
+use crate::{build, image, run, workspace};
+
+/// All benchmarks.
+const ALL: &[Bench] = &[timer::BENCH];
+/// Lines of the serial output that a failure shows.
+const TAIL_LINES: usize = 20;
+
+/// A benchmark.
+struct Bench {
+    /// For selecting it.
+    name: &'static str,
+    /// For people.
+    what: &'static str,
+    /// What is booted, in this order.
+    runs: &'static [Run],
+}
+
+/// One boot. It ends with the line `KINTSUGI|PASS`.
+struct Run {
+    /// Folder of this run, below the benchmark's.
+    name: &'static str,
+    /// System description, from the repository's folder; a `policy.toml` beside it counts.
+    system: &'static str,
+    /// Its overlays.
+    overlays: &'static [&'static str],
+    /// Files of prefilled regions, besides those that every build makes.
+    prefill: &'static [(&'static str, &'static [u8])],
+    /// Seconds after which it has failed: a guard.
+    timeout_s: u64,
+    /// What the host counts in the output: lines `FIGURE ...`.
+    count: fn(&str) -> Vec<String>,
+}
+
+/// For a run in which the PDs say everything.
+fn nothing(_: &str) -> Vec<String> {
+    Vec::new()
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// When a run fails.
+pub fn run(args: &BenchArgs) -> Result<()> {
+    let Some(bench) = ALL.iter().find(|bench| bench.name == args.name) else {
+        let names: Vec<_> = ALL
+            .iter()
+            .map(|bench| format!("{}: {}", bench.name, bench.what))
+            .collect();
+        return Err(
+            Error::new(format!("there is no benchmark '{}'", args.name)).help(names.join("; "))
+        );
+    };
+    let choice = kernels::choose(&args.kernel)?;
+    eprintln!("kernel: {} ({})", choice.target.name(), choice.reason);
+    let mut lines = Vec::new();
+    for run in bench.runs {
+        lines.extend(boot(args, bench, run, &choice.target)?);
+    }
+    let figures: Vec<_> = lines
+        .iter()
+        .filter_map(|line| Summary::parse(line))
+        .collect();
+    for figure in &figures {
+        let Summary {
+            name,
+            unit,
+            n,
+            min,
+            p50,
+            p99,
+            max,
+        } = figure;
+        println!(
+            "{name:32} p50 {p50:>9}  p99 {p99:>9}  min {min:>9}  max {max:>9}  n {n:>5}  {unit}"
+        );
+    }
+    match &args.json {
+        Some(path) => workspace::write(path, json(&choice.target, &figures).as_bytes()),
+        None => Ok(()),
+    }
+}
+
+fn json(target: &Target, figures: &[Summary<'_>]) -> String {
+    let (kernel, config) = match target {
+        Target::Dev => ("dev", "release"),
+        Target::Sel4 { config, .. } => ("sel4", config.name()),
+    };
+    let figures: Vec<_> = figures
+        .iter()
+        .map(|figure| {
+            let Summary { name, unit, n, min, p50, p99, max } = figure;
+            json!({"name": name, "unit": unit, "n": n, "min": min, "p50": p50, "p99": p99, "max": max})
+        })
+        .collect();
+    format!(
+        "{:#}\n",
+        json!({"kernel": kernel, "config": config, "figures": figures})
+    )
+}
+
+/// Boots one system and returns the lines with its figures.
+fn boot(args: &BenchArgs, bench: &Bench, run: &Run, target: &Target) -> Result<Vec<String>> {
+    let root = workspace::root();
+    let folder = args.build_dir.join("bench").join(bench.name).join(run.name);
+    workspace::make_folder(&folder)?;
+    for (file, bytes) in run.prefill {
+        workspace::write(&folder.join(file), bytes)?;
+    }
+    let built = build::build(&SystemArgs {
+        kernel: args.kernel.clone(),
+        system: root.join(run.system),
+        overlay: run.overlays.iter().map(|file| root.join(file)).collect(),
+        search_path: Vec::new(),
+        build_dir: folder.clone(),
+    })?;
+    let machine = Machine {
+        image: image::make_for(&built, target)?,
+        disk: None,
+        icount: true,
+    };
+    let watch = Watch {
+        until: vec![run::PASS.to_owned()],
+        fail: vec![run::FAIL.to_owned()],
+        timeout: Some(Duration::from_secs(run.timeout_s)),
+        echo: args.verbose,
+        ..Watch::default()
+    };
+    let finished = qemu::watch(&built.board, &machine, &watch)?;
+    workspace::write(&folder.join("serial.txt"), finished.output.as_bytes())?;
+    if !matches!(finished.end, End::Seen) {
+        let lines: Vec<_> = finished.output.lines().collect();
+        let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n  | ");
+        let message = format!(
+            "benchmark '{}', run '{}': {:?}",
+            bench.name, run.name, finished.end
+        );
+        return Err(Error::new(message).help(format!("the last lines:\n  | {tail}")));
+    }
+    let said = finished
+        .output
+        .lines()
+        .filter(|line| Summary::parse(line).is_some());
+    Ok(said
+        .map(str::to_owned)
+        .chain((run.count)(&finished.output))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_written_as_json() {
+        let line = "[ 1.0] x: FIGURE name=a.b unit=ns_guest n=3 min=1 p50=2 p99=3 max=3";
+        let figures: Vec<_> = Summary::parse(line).into_iter().collect();
+        let value: serde_json::Value = serde_json::from_str(&json(&Target::Dev, &figures)).unwrap();
+        assert_eq!(value["kernel"], "dev");
+        assert_eq!(value["figures"][0]["name"], "a.b");
+        assert_eq!(value["figures"][0]["p50"], 2);
+    }
+}
