@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::kernels::Target;
 use crate::qemu::{self, End, Finished, Machine, Watch};
 use crate::run;
+use crate::symbolize::Filter;
 use crate::target_test::cases::{Case, Disk, SystemUnderTest};
 use crate::{disk, image, samples, workspace};
 
@@ -150,7 +151,8 @@ impl Runner<'_> {
         let finished = qemu::watch(self.board, &machine, &watch)?;
         let serial = folder.join(format!("{}.serial", target.name().replace(' ', "-")));
         workspace::write(&serial, finished.output.as_bytes())?;
-        let mut outcome = judge(&finished, &watch);
+        let mut symbols = Filter::new(&built.build_dir);
+        let mut outcome = judge(&finished, &watch, &mut symbols);
         for (text, wanted) in case.at_least {
             let lines = finished.output.lines();
             let found = lines.filter(|line| line.contains(text)).count();
@@ -187,7 +189,7 @@ impl Runner<'_> {
     }
 }
 
-fn judge(finished: &Finished, watch: &Watch) -> Outcome {
+fn judge(finished: &Finished, watch: &Watch, symbols: &mut Filter) -> Outcome {
     let why = match &finished.end {
         End::Seen => return Outcome::Passed,
         End::Failed(line) => format!("the system says: {line}"),
@@ -210,6 +212,9 @@ fn judge(finished: &Finished, watch: &Watch) -> Outcome {
     ));
     for line in shown {
         text.push_str(&format!("  | {line}\n"));
+        for explanation in symbols.explanations(line) {
+            text.push_str(&format!("  |     {explanation}\n"));
+        }
     }
     Outcome::Failed(text)
 }
