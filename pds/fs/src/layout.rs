@@ -81,6 +81,9 @@ fn put_u32(bytes: &mut [u8], at: usize, value: u32) {
     bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
 }
 
+/// Reads one block.
+pub type Read<'a, E> = dyn FnMut(u64, &mut [u8]) -> Result<(), E> + 'a;
+
 /// What we need of the superblock. Nothing of it changes while the file system is mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Superblock {
@@ -183,7 +186,7 @@ impl Superblock {
     pub fn inode_place<E>(
         &self,
         inode: u32,
-        read: &mut dyn FnMut(u64, &mut [u8]) -> Result<(), E>,
+        read: &mut Read<'_, E>,
     ) -> Result<Option<(u64, usize)>, E> {
         if inode == 0 || inode > self.inodes {
             return Ok(None);
@@ -214,11 +217,7 @@ impl Superblock {
     /// # Errors
     ///
     /// As `read`; `None` when there is no such inode.
-    pub fn inode<E>(
-        &self,
-        inode: u32,
-        read: &mut dyn FnMut(u64, &mut [u8]) -> Result<(), E>,
-    ) -> Result<Option<Inode>, E> {
+    pub fn inode<E>(&self, inode: u32, read: &mut Read<'_, E>) -> Result<Option<Inode>, E> {
         let Some((block, at)) = self.inode_place(inode, read)? else {
             return Ok(None);
         };
@@ -234,10 +233,7 @@ impl Superblock {
     /// # Errors
     ///
     /// As `read`; `None` when the journal's inode makes no sense, or maps its blocks in ext2's way.
-    pub fn journal_map<E>(
-        &self,
-        read: &mut dyn FnMut(u64, &mut [u8]) -> Result<(), E>,
-    ) -> Result<Option<JournalMap>, E> {
+    pub fn journal_map<E>(&self, read: &mut Read<'_, E>) -> Result<Option<JournalMap>, E> {
         let Some(inode) = self.inode(self.journal_inode, read)? else {
             return Ok(None);
         };
@@ -267,7 +263,7 @@ impl Superblock {
         node: &[u8],
         depth_max: u16,
         extents: &mut Vec<Extent>,
-        read: &mut dyn FnMut(u64, &mut [u8]) -> Result<(), E>,
+        read: &mut Read<'_, E>,
     ) -> Result<bool, E> {
         let entries = usize::from(get_u16(node, 2));
         let depth = get_u16(node, 6);

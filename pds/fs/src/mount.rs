@@ -3,10 +3,12 @@
 
 //! From a disk to a store: look at the superblock, replay the journal, begin to write it.
 //!
-//! The order matters when we are killed anywhere in here:
-//! 1. What the journal holds goes home, then the journal is made empty. Killed: done again.
-//! 2. "Needs recovery" is set on the disk, flushed. Killed: an empty journal is replayed.
-//! 3. The journal is started: from now on it may hold what is nowhere else.
+//! A restart of ours within one boot takes over the journal of the last life and writes nothing
+//! ([`jbd2::Journal::resume`]). Otherwise the order matters when we are killed anywhere in here:
+//! 1. What the journal holds goes home. Killed: done again.
+//! 2. "Needs recovery" is set on the disk, flushed. Killed: as before, or an empty journal is replayed.
+//! 3. The journal begins anew: what it held is forgotten, and from now on it may hold what is nowhere
+//!    else.
 //!
 //! A journal without "needs recovery" is not replayed, as in Linux and e2fsck: somebody has checked
 //! the file system, or made it, and the journal is left over.
@@ -81,12 +83,18 @@ impl From<JournalError<DiskError>> for MountError {
 /// Most bytes of the shared memory that are the strip for runs of blocks.
 const STRIP_BYTES_MAX: usize = 1024 * 1024;
 
-/// Opens the store, replaying the journal.
+/// Opens the store.
+///
+/// `restarted`: an earlier life of ours in this boot has had the disk, so everything that it wrote is there,
+/// and nobody else has written. Then its journal is taken over as it is. Otherwise it is replayed.
 ///
 /// # Errors
 ///
 /// Says why the disk cannot be used. It is untouched then, but for a replay that was cut short.
-pub fn open<D: Disk>(mut disk: D) -> Result<(Store<D>, Superblock, ReplayReport), MountError> {
+pub fn open<D: Disk>(
+    mut disk: D,
+    restarted: bool,
+) -> Result<(Store<D>, Superblock, ReplayReport), MountError> {
     let memory = disk.memory().len();
     let strip_bytes = (memory / 8).min(STRIP_BYTES_MAX) & !0xfff;
     let strip = Strip {
@@ -98,25 +106,50 @@ pub fn open<D: Disk>(mut disk: D) -> Result<(Store<D>, Superblock, ReplayReport)
     raw.set_block_size(superblock.block_size);
     let map = superblock.journal_map(&mut |block, to| raw.read(block, to))?;
     let map = map.ok_or(LayoutError::BadJournal)?;
-    let mut journal = Journal::open(&mut raw, map, superblock.is_wide())?;
-    let report = replay(&mut raw, &mut journal, &mut bytes)?;
+    let journal = Journal::open(&mut raw, map, superblock.is_wide())?;
+    let mut store = Store::new(raw, journal, superblock.blocks, memory - strip_bytes);
+    let ours = layout::is_intact(&bytes) && layout::needs_recovery(&bytes);
+    if restarted
+        && ours
+        && let Some(report) = resume(&mut store)?
+    {
+        return Ok((store, superblock, report));
+    }
+    let (journal, raw) = store.journal();
+    let report = replay(raw, journal, &mut bytes)?;
     let (superblock, bytes) = if report.transactions == 0 {
         (superblock, bytes)
     } else {
         raw.set_block_size(1024);
-        let found = read_superblock(&mut raw)?;
+        let found = read_superblock(raw)?;
         raw.set_block_size(superblock.block_size);
         if !layout::is_intact(&found.1) {
             return Err(LayoutError::BadSuperblock.into());
         }
         found
     };
-    set_needs_recovery(&mut raw, &superblock, bytes)?;
-    journal.start(&mut raw)?;
+    set_needs_recovery(raw, &superblock, bytes)?;
+    journal.start(raw)?;
     fault_point!("fs.after_journal_start");
-    let blocks = superblock.blocks;
-    let store = Store::new(raw, journal, blocks, memory - strip_bytes);
     Ok((store, superblock, report))
+}
+
+/// Takes over the journal of an earlier life; `None` when it has to be replayed after all.
+fn resume<D: Disk>(store: &mut Store<D>) -> Result<Option<ReplayReport>, MountError> {
+    let (journal, raw) = store.journal();
+    if !journal.can_resume() {
+        return Ok(None);
+    }
+    let survey = journal.survey(raw)?;
+    fault_point!("fs.before_resume");
+    if !store.resume(&survey)? {
+        return Ok(None);
+    }
+    let (transactions, blocks) = (survey.transactions, survey.blocks() as u32);
+    Ok(Some(ReplayReport {
+        transactions,
+        blocks,
+    }))
 }
 
 /// Replays the journal, or throws away what is left over in it.
@@ -137,7 +170,7 @@ fn replay<D: Disk>(
             return Ok(report);
         }
     } else if journal.needs_replay() {
-        journal.discard(raw)?;
+        journal.discard();
     }
     if torn && !layout::mend(bytes) {
         return Err(LayoutError::BadSuperblock.into());

@@ -22,7 +22,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use jbd2::{BlockDevice, Journal, JournalError};
+use jbd2::{BlockDevice, Journal, JournalError, Survey};
 use recovery::fault_point;
 
 use crate::disk::{Disk, DiskError};
@@ -109,7 +109,7 @@ pub struct Store<D: Disk> {
 }
 
 impl<D: Disk> Store<D> {
-    /// Takes a journal that was started, and `slot_bytes` of shared memory from its start.
+    /// Takes a journal, to be started or resumed next, and `slot_bytes` of shared memory from its start.
     pub fn new(raw: RawBlocks<D>, journal: Journal, blocks: u64, slot_bytes: usize) -> Self {
         let block_size = raw.block_size();
         let count = slot_bytes / block_size;
@@ -135,6 +135,48 @@ impl<D: Disk> Store<D> {
             seconds: 0,
             counters: Counters::default(),
         }
+    }
+
+    /// Takes over what an earlier life of ours has committed: its blocks are dirty in the cache again, and the
+    /// journal goes on where it was. Says false, and changes nothing, when there are too many.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn resume(&mut self, survey: &Survey) -> Result<bool, JournalError<DiskError>> {
+        if survey.blocks() * 100 > self.slots.len() * DIRTY_PERCENT_MAX {
+            return Ok(false);
+        }
+        let Self {
+            raw,
+            journal,
+            slots,
+            free,
+            cache,
+            block_size,
+            ..
+        } = self;
+        journal.read_copies(raw, survey, &mut |raw, block, bytes| {
+            let slot = free.pop().expect("the cache is empty");
+            raw.memory().write_bytes(slot as usize * *block_size, bytes);
+            slots[slot as usize] = Slot {
+                block,
+                state: State::Dirty,
+                used: true,
+            };
+            cache.insert(block, slot);
+            Ok(())
+        })?;
+        journal.resume(survey);
+        self.dirty = survey.blocks();
+        // Whether the last life has flushed, nobody knows.
+        self.unflushed = true;
+        Ok(true)
+    }
+
+    /// The journal and the device, for a replay in place of [`Store::resume`].
+    pub fn journal(&mut self) -> (&mut Journal, &mut RawBlocks<D>) {
+        (&mut self.journal, &mut self.raw)
     }
 
     /// Bytes of a block.

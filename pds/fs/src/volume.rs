@@ -110,7 +110,7 @@ impl<D: Disk> Volume<D> {
         clock: InodeClock,
         boot: Option<u64>,
     ) -> Result<(Self, ReplayReport), MountError> {
-        let (store, superblock, report) = mount::open(disk)?;
+        let (store, superblock, report) = mount::open(disk, boot.is_some())?;
         let store = Rc::new(RefCell::new(store));
         let refused = |error: Ext4Error| MountError::Refused(error.kind());
         let mut ext4 = mount_ext4(&store, superblock, &clock).map_err(refused)?;
@@ -135,9 +135,8 @@ impl<D: Disk> Volume<D> {
         self.ext4.sync().map_err(|_| StoreError::Failed)?;
         let mut store = self.store.borrow_mut();
         self.results.begin(&mut store, boot)?;
-        store.end_operation()?;
-        store.commit()?;
-        store.flush()
+        // Committed with the first batch, before anything is acknowledged.
+        store.end_operation()
     }
 
     /// Finds the file of results, or makes it.

@@ -88,7 +88,7 @@ fn concurrent_appends_and_creates_happen_exactly_once() {
         return;
     }
     let disk = image::make(12, &["-b", "4096"]);
-    let trials = std::env::var("KINTSUGI_TRIALS").map_or(40, |text| text.parse().unwrap());
+    let trials = std::env::var("KINTSUGI_TRIALS").map_or(16, |text| text.parse().unwrap());
     for trial in 0..trials {
         let mut random = Random::new(trial + 1);
         let world = World::new(disk.clone(), 2);

@@ -99,31 +99,32 @@ impl Journal {
     }
 
     /// Throws away what the journal holds, after somebody has decided that it is not needed.
-    ///
-    /// # Errors
-    ///
-    /// When the device fails.
-    pub fn discard<D: BlockDevice>(
-        &mut self,
-        device: &mut D,
-    ) -> Result<(), JournalError<D::Error>> {
+    /// [`Journal::start`] comes next.
+    pub fn discard(&mut self) {
         // Nothing that is there now may be taken for a later transaction.
         let sequence = self
             .superblock
             .sequence()
             .wrapping_add(self.superblock.blocks());
-        self.empty_from(device, sequence)
+        self.begin_anew(sequence);
     }
 
-    /// Makes the journal empty on disk: replay from now on finds nothing older than `sequence`.
-    pub(crate) fn empty_from<D: BlockDevice>(
-        &mut self,
-        device: &mut D,
-        sequence: u32,
-    ) -> Result<(), JournalError<D::Error>> {
+    /// Forgets, in memory, what the log holds; the next transaction has number `sequence`.
+    pub(crate) fn begin_anew(&mut self, sequence: u32) {
         self.superblock.set_start(0, sequence);
         self.sequence = sequence;
-        self.write_superblock(device)
+    }
+
+    /// Takes the log as it is, with the next transaction at `head`.
+    pub(crate) fn go_on_at(&mut self, head: u32, used: u32, sequence: u32) {
+        self.head = head;
+        self.used = used;
+        self.sequence = sequence;
+        self.started = true;
+    }
+
+    pub(crate) fn has_our_features(&self) -> bool {
+        self.superblock.has_our_features(self.wide)
     }
 
     /// Begins to write, in a journal that has nothing to replay.
@@ -145,6 +146,9 @@ impl Journal {
         self.used = 0;
         self.superblock.set_start(self.head, self.sequence);
         self.write_superblock(device)?;
+        // The disk must have forgotten an old log before the first block of it is overwritten, or a
+        // second replay could find its first transactions without the later ones.
+        device.flush()?;
         self.started = true;
         Ok(())
     }
@@ -156,7 +160,6 @@ impl Journal {
         let mut block = vec![0; self.block_size];
         block[..SUPERBLOCK_BYTES].copy_from_slice(&self.superblock.to_bytes());
         device.write(self.map.run(0).0, &block)?;
-        device.flush()?;
         Ok(())
     }
 
@@ -340,6 +343,8 @@ impl Journal {
         // and replay ends at a sequence number that it does not expect.
         self.superblock.set_start(self.head, self.sequence);
         self.write_superblock(device)?;
+        // Nothing of the old log may be overwritten before the disk has forgotten it.
+        device.flush()?;
         self.used = 0;
         Ok(())
     }

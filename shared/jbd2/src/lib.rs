@@ -34,7 +34,7 @@ mod tests;
 
 pub use journal::{Content, Journal};
 pub use map::{Extent, JournalMap};
-pub use replay::ReplayReport;
+pub use replay::{ReplayReport, Survey, Take};
 
 /// Blocks of the file system, numbered from 0, each of [`BlockDevice::block_size`] bytes.
 pub trait BlockDevice {

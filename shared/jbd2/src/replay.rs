@@ -1,11 +1,15 @@
 // Copyright 2026, The Kintsugi authors
 // SPDX-License-Identifier: BSD-2-Clause
 
-//! Writes home what committed transactions say, and empties the log.
+//! Finds what committed transactions say, and writes it home or hands it to a cache.
 //!
 //! Two passes: the first finds where the log ends and which blocks are revoked, the second finds the
-//! newest copy of each block. Then each block is written home once. Until the log is emptied, at the
-//! very end, a replay that is cut off can be done again.
+//! newest copy of each block. Then there are two ways to go on:
+//! - [`Journal::replay`] writes each block home once, and the log begins anew. Until its superblock says
+//!   so, a replay that is cut off can be done again.
+//! - [`Journal::resume`] goes on writing behind the last transaction, and the caller keeps the blocks in
+//!   memory as if it had just committed them. Nothing is written at all. Only for a log that a
+//!   process has left that was killed, see there.
 
 use alloc::collections::BTreeMap;
 use alloc::vec;
@@ -51,9 +55,30 @@ struct Copy {
 struct Extent {
     /// Sequence number behind the last committed transaction.
     end: u32,
+    /// Block behind it, and how many blocks there are up to there.
+    head: u32,
+    used: u32,
     /// Block, and the transaction that says that older copies of it do not count.
     revoked: BTreeMap<u64, u32>,
 }
+
+/// The committed transactions of a log.
+pub struct Survey {
+    extent: Extent,
+    copies: BTreeMap<u64, Copy>,
+    /// Committed transactions.
+    pub transactions: u32,
+}
+
+impl Survey {
+    /// Number of different blocks.
+    pub fn blocks(&self) -> usize {
+        self.copies.len()
+    }
+}
+
+/// Takes one block and the number that it has at home.
+pub type Take<'a, D> = dyn FnMut(&mut D, u64, &[u8]) -> Result<(), <D as BlockDevice>::Error> + 'a;
 
 /// Blocks of the log that are read at once.
 const READ_BLOCKS: u32 = 64;
@@ -96,7 +121,50 @@ impl LogReader {
 }
 
 impl Journal {
-    /// Replays all committed transactions; returns with an empty and durable log.
+    /// Finds the committed transactions. Writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the device fails, or a committed transaction is damaged.
+    pub fn survey<D: BlockDevice>(&self, device: &mut D) -> Result<Survey, JournalError<D::Error>> {
+        let mut log = LogReader::new(self);
+        let extent = self.scan(device, &mut log)?;
+        let copies = self.newest_copies(device, &mut log, &extent)?;
+        let transactions = extent.end.wrapping_sub(self.superblock.sequence());
+        Ok(Survey {
+            extent,
+            copies,
+            transactions,
+        })
+    }
+
+    /// Hands over the newest copy of each block, in the order of the log.
+    ///
+    /// # Errors
+    ///
+    /// When the device or `take` fails.
+    pub fn read_copies<D: BlockDevice>(
+        &self,
+        device: &mut D,
+        survey: &Survey,
+        take: &mut Take<'_, D>,
+    ) -> Result<(), JournalError<D::Error>> {
+        let mut log = LogReader::new(self);
+        let mut in_log_order: Vec<_> = survey.copies.iter().collect();
+        in_log_order.sort_unstable_by_key(|(_, copy)| copy.position);
+        let mut block = vec![0; self.block_size];
+        for (home, copy) in in_log_order {
+            block.copy_from_slice(log.block(self, device, copy.position)?);
+            if copy.escaped {
+                put_u32(&mut block, 0, MAGIC);
+            }
+            take(device, *home, &block)?;
+        }
+        Ok(())
+    }
+
+    /// Replays all committed transactions; they are durable at home then. [`Journal::start`] comes
+    /// next, and makes the disk forget them.
     ///
     /// # Errors
     ///
@@ -108,37 +176,31 @@ impl Journal {
         if !self.needs_replay() {
             return Ok(ReplayReport::default());
         }
-        let mut log = LogReader::new(self);
-        let extent = self.scan(device, &mut log)?;
-        let copies = self.newest_copies(device, &mut log, &extent)?;
-        self.write_home(device, &mut log, &copies)?;
+        let survey = self.survey(device)?;
+        self.read_copies(device, &survey, &mut |device, home, block| {
+            device.write(home, block)
+        })?;
         device.flush()?;
-        let report = ReplayReport {
-            transactions: extent.end.wrapping_sub(self.superblock.sequence()),
-            blocks: copies.len() as u32,
-        };
-        self.empty_from(device, extent.end.wrapping_add(SEQUENCES_SKIPPED))?;
-        Ok(report)
+        self.begin_anew(survey.extent.end.wrapping_add(SEQUENCES_SKIPPED));
+        Ok(ReplayReport {
+            transactions: survey.transactions,
+            blocks: survey.blocks() as u32,
+        })
     }
 
-    /// Writes the newest copy of each block home.
-    fn write_home<D: BlockDevice>(
-        &self,
-        device: &mut D,
-        log: &mut LogReader,
-        copies: &BTreeMap<u64, Copy>,
-    ) -> Result<(), JournalError<D::Error>> {
-        let mut in_log_order: Vec<_> = copies.iter().collect();
-        in_log_order.sort_unstable_by_key(|(_, copy)| copy.position);
-        let mut block = vec![0; self.block_size];
-        for (home, copy) in in_log_order {
-            block.copy_from_slice(log.block(self, device, copy.position)?);
-            if copy.escaped {
-                put_u32(&mut block, 0, MAGIC);
-            }
-            device.write(*home, &block)?;
-        }
-        Ok(())
+    /// Whether [`Journal::resume`] is possible: the log has the format that we write.
+    pub fn can_resume(&self) -> bool {
+        self.needs_replay() && self.has_our_features()
+    }
+
+    /// Goes on behind the last committed transaction, which the caller has in memory now.
+    ///
+    /// Only after a process was killed, with everything that it wrote on the disk: the part of a
+    /// transaction that may lie behind the last commit block is overwritten by the next one, which
+    /// has the same sequence number. After a power cut there could be more, in any order; replay then.
+    pub fn resume(&mut self, survey: &Survey) {
+        let extent = &survey.extent;
+        self.go_on_at(extent.head, extent.used, extent.end);
     }
 
     /// Follows the log until something is not the next block of a transaction.
@@ -152,6 +214,7 @@ impl Journal {
         let mut sequence = self.superblock.sequence();
         let mut position = self.superblock.start();
         let mut walked = 0;
+        let (mut head, mut used) = (position, 0);
         while walked < self.superblock.blocks() {
             let block = log.block(self, device, position)?;
             let Some((block_type, found)) = header(block) else {
@@ -161,6 +224,7 @@ impl Journal {
                 break;
             }
             let mut step = 1;
+            let mut committed = false;
             match block_type {
                 BlockType::Descriptor if self.has_good_tail(block) => {
                     step += self.tags(block).len() as u32;
@@ -173,14 +237,20 @@ impl Journal {
                         revoked.insert(home, sequence);
                     }
                     sequence = sequence.wrapping_add(1);
+                    committed = true;
                 }
                 _ => break,
             }
             walked += step;
             position = self.wrap(position + step);
+            if committed {
+                (head, used) = (position, walked);
+            }
         }
         Ok(Extent {
             end: sequence,
+            head,
+            used,
             revoked,
         })
     }

@@ -108,7 +108,9 @@ fn commit(
 
 fn replayed(disk: &mut Disk, blocks: u32) -> ReplayReport {
     let mut journal = Journal::open(disk, map(blocks), false).unwrap();
-    journal.replay(disk).unwrap()
+    let report = journal.replay(disk).unwrap();
+    journal.start(disk).unwrap();
+    report
 }
 
 #[test]
@@ -268,4 +270,67 @@ fn strange_superblocks_are_refused() {
     assert_eq!(journal(&mut disk), Err(JournalError::NotAJournal));
     let bytes = [0; SUPERBLOCK_BYTES];
     assert!(!Superblock::from_bytes(bytes).is_plausible(SIZE, 32));
+}
+
+/// Killed at every write, the next life goes on where the last one was, again and again.
+#[test]
+fn resume_after_a_kill_at_every_write() {
+    const LOG: u32 = 24;
+    for cut in 5..60 {
+        let mut disk = formatted(LOG);
+        let mut home = BTreeMap::new();
+        let mut journal = started(&mut disk, LOG);
+        let mut acknowledged = 0;
+        for life in 0..6 {
+            disk.writes_left = cut + life;
+            for value in 1..=200u8 {
+                let value = value.wrapping_add(life as u8 * 31);
+                let homes = &[4, 5, 6, 7][..1 + usize::from(value) % 4];
+                match commit(&mut journal, &mut disk, homes, value) {
+                    Ok(()) => {
+                        acknowledged = value;
+                        home.extend(homes.iter().map(|block| (*block, value)));
+                    }
+                    Err(JournalError::Full) => {
+                        // A checkpoint of the cache, then the same again.
+                        let mut written = true;
+                        for (block, value) in &home {
+                            written &= disk.write(*block, &vec![*value; SIZE]).is_ok();
+                        }
+                        if !written || journal.checkpointed(&mut disk).is_err() {
+                            break;
+                        }
+                    }
+                    Err(_) => break,
+                }
+            }
+            disk.writes_left = usize::MAX;
+            journal = Journal::open(&mut disk, map(LOG), false).unwrap();
+            assert!(journal.can_resume());
+            let survey = journal.survey(&mut disk).unwrap();
+            let mut found = BTreeMap::new();
+            let mut take = |_: &mut Disk, home: u64, block: &[u8]| {
+                assert!(block.iter().all(|byte| *byte == block[0]));
+                found.insert(home, block[0]);
+                Ok(())
+            };
+            journal.read_copies(&mut disk, &survey, &mut take).unwrap();
+            journal.resume(&survey);
+            // What the log has not, is at home.
+            for block in 4..8 {
+                let mut bytes = vec![0; SIZE];
+                disk.read(block, &mut bytes).unwrap();
+                found.entry(block).or_insert(bytes[0]);
+            }
+            let last = found[&4];
+            if last != acknowledged {
+                // The commit that was cut had become whole with its last write.
+                let homes = &[4, 5, 6, 7][..1 + usize::from(last) % 4];
+                home.extend(homes.iter().map(|block| (*block, last)));
+                acknowledged = last;
+            }
+            found.retain(|block, _| home.contains_key(block));
+            assert_eq!(found, home, "cut {cut} life {life}");
+        }
+    }
 }

@@ -107,7 +107,7 @@ pub fn check(image: &[u8], strict: bool) -> Result<Vec<u8>, String> {
     if !(code == 0 || code == 1) {
         return Err(format!("first e2fsck ended with {code}: {}", text()));
     }
-    if strict && text().lines().any(|line| is_complaint(line)) {
+    if strict && text().lines().any(is_complaint) {
         return Err(format!("e2fsck -p found more than a journal: {}", text()));
     }
     let second = run(tool("e2fsck").args(["-f", "-n"]).arg(&file.0));
