@@ -12,7 +12,7 @@ use alloc::{boxed::Box, string::String, vec};
 
 use proto::timer::clock::Parameters;
 use proto::timer::timers::{CHANGE_COUNT, CHANGE_TAIL, CHANGES, Entry, entry};
-use proto::timer::{Count, FIRED_MAX, TIMERS, control, firings, timers};
+use proto::timer::{Count, FIRED_MAX, GENERATION_MASK, TIMERS, control, firings, timers};
 use recovery::fault_point;
 use sel4_shared_memory::{SharedMut, SharedRef};
 use shared_words::{Header, Words, WordsMut};
@@ -52,21 +52,20 @@ impl Credit {
     }
 }
 
-/// The copy of an entry.
+/// The copy of an entry. Small, and zero when empty: a new life makes a thousand per client.
 #[derive(Clone, Copy, Debug, Default)]
 struct Armed {
-    /// Word 0 of the entry; `None` when there is no copy of it.
-    state: Option<u64>,
-    wall: bool,
+    /// Word 0 of the entry; 0 when there is no copy of it.
+    state: u64,
     deadline_ns: u64,
     period_ns: u64,
-    count: Count,
+    fired: u64,
 }
 
 impl Armed {
     /// Time of the next firing; `None` when there is none.
     fn next_ns(&self) -> Option<u64> {
-        match (self.period_ns, self.count.fired) {
+        match (self.period_ns, self.fired) {
             (_, 0) => Some(self.deadline_ns),
             (0, _) | (_, FIRED_MAX) => None,
             // From the start, not from the last firing: no drift. Beyond the end of time: never.
@@ -194,16 +193,21 @@ impl Client {
             // Changes from before the search are found by it; later ones come with a new tail.
             self.changes_seen = tail;
         }
+        // Nothing is queued yet: queue it in any order and bring that into order once.
+        let rebuilding = !self.knows_entries;
         while self.search_from < TIMERS {
             let index = self.search_from;
             let costs = index.is_multiple_of(GLANCES) || self.has_changed(index);
             if costs && !self.credit.take() {
-                return false;
+                break;
             }
-            self.accept(index);
+            self.accept(index, rebuilding);
             self.search_from += 1;
         }
-        true
+        if rebuilding {
+            self.queues.iter_mut().for_each(Queue::order);
+        }
+        self.search_from == TIMERS
     }
 
     /// Looks at the entries in the ring of changes; says whether that is done.
@@ -220,7 +224,7 @@ impl Client {
             let place = CHANGES + self.changes_seen as usize % CHANGE_COUNT;
             self.changes_seen = self.changes_seen.wrapping_add(1);
             match usize::try_from(self.pages.timers.word(place)) {
-                Ok(index) if index < TIMERS => self.accept(index),
+                Ok(index) if index < TIMERS => self.accept(index, false),
                 _ => self.add(firings::NONSENSE),
             }
         }
@@ -252,20 +256,23 @@ impl Client {
     /// changes.
     fn has_changed(&self, index: usize) -> bool {
         let state = self.pages.timers.word(entry(index));
-        self.armed[index].state.unwrap_or(0) != state
+        self.armed[index].state != state
     }
 
-    /// Takes over one entry.
-    fn accept(&mut self, index: usize) {
+    /// Takes over one entry, if it has changed. Leaves the queues in disorder when they are
+    /// `rebuilding`; the caller then orders them.
+    fn accept(&mut self, index: usize, rebuilding: bool) {
         let state = self.pages.timers.word(entry(index));
-        if !self.has_changed(index) {
+        if self.armed[index].state == state {
             return;
         }
         self.knows_entries = true;
+        if !rebuilding {
+            self.queues.iter_mut().for_each(|queue| queue.remove(index));
+        }
         let Some(new) = Entry::read(&self.pages.timers, index) else {
             // Being changed, or nonsense. What was armed there is not wanted any more.
             self.armed[index] = Armed::default();
-            self.queues.iter_mut().for_each(|queue| queue.remove(index));
             self.add(firings::NONSENSE);
             return;
         };
@@ -280,25 +287,19 @@ impl Client {
             firings::set_lateness(&mut self.pages.firings, index, firings::Lateness::default());
             fault_point!("timer.accepted");
         }
-        self.armed[index] = Armed {
-            state: Some(state),
-            wall: new.wall,
+        let armed = Armed {
+            // Of what was read, not of the first look: the client may have changed it in between.
+            state: new.state_word(),
             deadline_ns: new.deadline_ns,
             period_ns: if new.armed { new.period_ns } else { 0 },
-            count,
+            fired: count.fired,
         };
-        self.queues.iter_mut().for_each(|queue| queue.remove(index));
-        if new.armed {
-            self.enqueue(index);
-        }
-    }
-
-    fn enqueue(&mut self, index: usize) {
-        let armed = &self.armed[index];
-        let queue = &mut self.queues[usize::from(armed.wall)];
-        match armed.next_ns() {
+        self.armed[index] = armed;
+        let queue = &mut self.queues[usize::from(new.wall)];
+        match armed.next_ns().filter(|_| new.armed) {
+            Some(time) if rebuilding => queue.append(index, time),
             Some(time) => queue.set(index, time),
-            None => queue.remove(index),
+            None => {}
         }
     }
 
@@ -315,7 +316,7 @@ impl Client {
                     self.set_behind(FIRING, true);
                     return fired;
                 }
-                self.fire_one(index, time, now_ns, monotonic_ns);
+                self.fire_one(clock, index, time, now_ns, monotonic_ns);
                 fired = true;
             }
         }
@@ -323,14 +324,25 @@ impl Client {
         fired
     }
 
-    fn fire_one(&mut self, index: usize, due_ns: u64, now_ns: u64, monotonic_ns: u64) {
+    fn fire_one(
+        &mut self,
+        clock: ClockId,
+        index: usize,
+        due_ns: u64,
+        now_ns: u64,
+        monotonic_ns: u64,
+    ) {
         let armed = &mut self.armed[index];
         // Catch-up: a periodic timer counts every period that has passed, in one firing.
         let periods = (now_ns - due_ns)
             .checked_div(armed.period_ns)
             .map_or(1, |n| n + 1);
-        armed.count.fired = armed.count.fired.saturating_add(periods).min(FIRED_MAX);
-        let count = armed.count;
+        armed.fired = armed.fired.saturating_add(periods).min(FIRED_MAX);
+        let count = Count {
+            generation: armed.state as u32 & GENERATION_MASK,
+            fired: armed.fired,
+        };
+        let next = armed.next_ns();
         let page = &mut self.pages.firings;
         let late_ns = now_ns - due_ns;
         let max_ns = firings::lateness(page, index).max_ns.max(late_ns);
@@ -345,7 +357,11 @@ impl Client {
         fault_point!("timer.fired");
         firings::note(page, index);
         fault_point!("timer.noted");
-        self.enqueue(index);
+        let queue = &mut self.queues[clock as usize];
+        match next {
+            Some(time) => queue.set(index, time),
+            None => queue.remove(index),
+        }
     }
 
     /// The request to set the wall clock that has not been carried out yet.

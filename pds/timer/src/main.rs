@@ -49,7 +49,7 @@ impl World for Machine {
     }
 }
 
-#[protection_domain(stack_size = 0x8000, heap_size = 0xb0000)]
+#[protection_domain(stack_size = 0x8000, heap_size = 0xe0000)]
 fn init() -> impl Handler {
     pd_setup::log();
     let topology = pd_setup::topology();

@@ -43,7 +43,7 @@ impl Queue {
     pub fn set(&mut self, timer: usize, time: u64) {
         let place = match self.places[timer] {
             NOWHERE => {
-                self.heap.push((time, timer as u16));
+                self.push(timer, time);
                 self.heap.len() - 1
             }
             place => {
@@ -53,6 +53,52 @@ impl Queue {
         };
         self.places[timer] = place as u16;
         self.restore(place);
+    }
+
+    fn push(&mut self, timer: usize, time: u64) {
+        if self.heap.capacity() == 0 {
+            // All at once, so that memory is bounded by what a client has, not by how it came to it.
+            self.heap.reserve_exact(self.places.len());
+        }
+        self.heap.push((time, timer as u16));
+    }
+
+    /// Queues a timer that is not queued, in no order. Nothing but [`Queue::append`] and
+    /// [`Queue::order`] may follow.
+    pub fn append(&mut self, timer: usize, time: u64) {
+        debug_assert_eq!(self.places[timer], NOWHERE);
+        self.push(timer, time);
+    }
+
+    /// Brings what was appended into order: linear time (Floyd's construction of a heap).
+    pub fn order(&mut self) {
+        for place in (0..self.heap.len() / 2).rev() {
+            self.sift_down(place);
+        }
+        for (place, (_, timer)) in self.heap.iter().enumerate() {
+            self.places[usize::from(*timer)] = place as u16;
+        }
+    }
+
+    /// Moves the entry at `place` down to where it belongs, without noting places.
+    fn sift_down(&mut self, place: usize) {
+        let mut place = place;
+        let Some(&moving) = self.heap.get(place) else {
+            return;
+        };
+        let mut child = 2 * place + 1;
+        while child < self.heap.len() {
+            // The lesser of two children; the time alone decides, equal ones come in any order.
+            let right = self.heap.get(child + 1);
+            child += usize::from(right.is_some_and(|right| right.0 < self.heap[child].0));
+            if moving.0 <= self.heap[child].0 {
+                break;
+            }
+            self.heap[place] = self.heap[child];
+            place = child;
+            child = 2 * place + 1;
+        }
+        self.heap[place] = moving;
     }
 
     /// Removes a timer, if it is queued.
@@ -124,6 +170,34 @@ mod tests {
                 prop_assert_eq!(queue.first(), earliest);
                 prop_assert_eq!(queue.len(), model.len());
             }
+        }
+
+        #[test]
+        fn built_at_once_or_one_by_one(
+            times in prop::collection::vec(0u64..50, 0..200),
+            then in prop::collection::vec((0usize..200, prop::option::of(0u64..50)), 0..100),
+        ) {
+            let (mut at_once, mut one_by_one) = (Queue::new(200), Queue::new(200));
+            for (timer, time) in times.iter().enumerate() {
+                at_once.append(timer, *time);
+                one_by_one.set(timer, *time);
+            }
+            at_once.order();
+            for (timer, time) in then {
+                for queue in [&mut at_once, &mut one_by_one] {
+                    match time {
+                        Some(time) => queue.set(timer, time),
+                        None => queue.remove(timer),
+                    }
+                }
+            }
+            while let Some((time, timer)) = one_by_one.first() {
+                prop_assert_eq!(at_once.first().map(|(time, _)| time), Some(time));
+                let (_, other) = at_once.first().unwrap();
+                one_by_one.remove(timer);
+                at_once.remove(other);
+            }
+            prop_assert_eq!(at_once.len(), 0);
         }
     }
 }
