@@ -220,7 +220,9 @@ impl Row {
         if let Some(size) = size
             && let Some(stack) = space.read(machine, bottom, usize::try_from(size).unwrap_or(0))?
         {
-            self.stack = used(&stack).map(|used| (used, size));
+            // Nobody paints the root's stack, but the paint it uses for others can be seen on it.
+            let painted = self.depth > 0;
+            self.stack = used(&stack).filter(|_| painted).map(|used| (used, size));
         }
         Ok(())
     }
