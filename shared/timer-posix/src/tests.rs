@@ -103,6 +103,14 @@ extern "C" fn wait() {
     restart_service();
 }
 
+/// Calls a function with pointers to values that live, or null pointers.
+macro_rules! c {
+    ($call:expr) => {
+        // SAFETY: every use in this file keeps to the line above.
+        unsafe { $call }
+    };
+}
+
 fn time(tv_sec: i64, tv_nsec: i64) -> Timespec {
     Timespec { tv_sec, tv_nsec }
 }
@@ -118,14 +126,12 @@ fn refused(result: i32, error: Errno) {
 
 fn now(clock: i32) -> i64 {
     let mut now = Timespec::default();
-    // SAFETY: a local variable.
-    assert_eq!(unsafe { clock_gettime(clock, &raw mut now) }, 0);
+    assert_eq!(c!(clock_gettime(clock, &raw mut now)), 0);
     now.tv_sec * 1_000_000_000 + now.tv_nsec
 }
 
 fn sleep(tv_sec: i64, tv_nsec: i64) -> i32 {
-    // SAFETY: a temporary value.
-    unsafe { nanosleep(&time(tv_sec, tv_nsec), null_mut()) }
+    c!(nanosleep(&time(tv_sec, tv_nsec), null_mut()))
 }
 
 fn set(timer: i32, flags: i32, value: Timespec, interval: Timespec) -> i32 {
@@ -133,14 +139,12 @@ fn set(timer: i32, flags: i32, value: Timespec, interval: Timespec) -> i32 {
         it_interval: interval,
         it_value: value,
     };
-    // SAFETY: a local variable.
-    unsafe { timer_settime(timer, flags, &raw const new, null_mut()) }
+    c!(timer_settime(timer, flags, &raw const new, null_mut()))
 }
 
 fn left(timer: i32) -> Timespec {
     let mut value = Itimerspec::default();
-    // SAFETY: a local variable.
-    assert_eq!(unsafe { timer_gettime(timer, &raw mut value) }, 0);
+    assert_eq!(c!(timer_gettime(timer, &raw mut value)), 0);
     value.it_value
 }
 
@@ -172,30 +176,20 @@ fn clocks() {
     assert_eq!(now(MONOTONIC), 16_000);
     assert_eq!(now(REALTIME), WALL_S * 1_000_000_000);
     let mut step = Timespec::default();
-    // SAFETY: local variables and null pointers, here and below.
-    assert_eq!(unsafe { clock_getres(MONOTONIC, &raw mut step) }, 0);
+    assert_eq!(c!(clock_getres(MONOTONIC, &raw mut step)), 0);
     assert_eq!(step, time(0, 16));
-    assert_eq!(unsafe { clock_getres(REALTIME, null_mut()) }, 0);
-    refused(unsafe { clock_gettime(7, &raw mut step) }, Errno::Einval);
-    refused(
-        unsafe { clock_gettime(REALTIME, null_mut()) },
-        Errno::Efault,
-    );
+    assert_eq!(c!(clock_getres(REALTIME, null_mut())), 0);
+    refused(c!(clock_gettime(7, &raw mut step)), Errno::Einval);
+    refused(c!(clock_gettime(REALTIME, null_mut())), Errno::Efault);
     for (clock, to) in [
         (MONOTONIC, time(5, 0)),
         (REALTIME, time(-1, 0)),
         (REALTIME, time(5, 1_000_000_000)),
     ] {
-        refused(
-            unsafe { clock_settime(clock, &raw const to) },
-            Errno::Einval,
-        );
+        refused(c!(clock_settime(clock, &raw const to)), Errno::Einval);
     }
-    refused(unsafe { clock_settime(REALTIME, null()) }, Errno::Efault);
-    assert_eq!(
-        unsafe { clock_settime(REALTIME, &time(2_000_000_000, 5)) },
-        0
-    );
+    refused(c!(clock_settime(REALTIME, null())), Errno::Efault);
+    assert_eq!(c!(clock_settime(REALTIME, &time(2_000_000_000, 5))), 0);
     // The millisecond of the wait has passed, and the service has been restarted.
     assert_eq!(now(REALTIME), 2_000_000_000_001_000_005);
 }
@@ -211,25 +205,25 @@ fn sleeping() {
     refused(sleep(0, 1_000_000_000), Errno::Einval);
     refused(sleep(0, -1), Errno::Einval);
     refused(sleep(-1, 0), Errno::Einval);
-    // SAFETY: null pointers and temporary values, here and below.
-    refused(unsafe { nanosleep(null(), null_mut()) }, Errno::Efault);
+    refused(c!(nanosleep(null(), null_mut())), Errno::Efault);
     let until = time(2_000_000_000, 10_000_000);
     assert_eq!(
-        unsafe { clock_nanosleep(REALTIME, ABSTIME, &raw const until, null_mut()) },
+        c!(clock_nanosleep(
+            REALTIME,
+            ABSTIME,
+            &raw const until,
+            null_mut()
+        )),
         0
     );
     assert!(now(REALTIME) >= 2_000_000_000_010_000_000);
-    let wrong = unsafe { clock_nanosleep(9, 0, &raw const until, null_mut()) };
+    let wrong = c!(clock_nanosleep(9, 0, &raw const until, null_mut()));
     assert_eq!(wrong, Errno::Einval as i32);
 }
 
 fn timers() {
     let mut timer = -1;
-    // SAFETY: local variables and null pointers, here and below.
-    assert_eq!(
-        unsafe { timer_create(MONOTONIC, null(), &raw mut timer) },
-        0
-    );
+    assert_eq!(c!(timer_create(MONOTONIC, null(), &raw mut timer)), 0);
     assert_eq!(
         (left(timer), kintsugi_timer_expired(timer)),
         (time(0, 0), 0)
@@ -258,7 +252,7 @@ fn timers() {
     let mut old = Itimerspec::default();
     let none = Itimerspec::default();
     assert_eq!(
-        unsafe { timer_settime(timer, 0, &raw const none, &raw mut old) },
+        c!(timer_settime(timer, 0, &raw const none, &raw mut old)),
         0
     );
     assert_eq!(old.it_interval, time(0, 1_000_000));
@@ -284,7 +278,7 @@ fn timers() {
     );
     refused(set(timer + 1, 0, time(1, 0), time(0, 0)), Errno::Einval);
     refused(
-        unsafe { timer_settime(timer, 0, null(), null_mut()) },
+        c!(timer_settime(timer, 0, null(), null_mut())),
         Errno::Efault,
     );
     assert_eq!(set(timer, 0, time(i64::MAX, 0), time(i64::MAX, 0)), 0);
@@ -298,25 +292,21 @@ fn timers() {
 fn creation() {
     let mut timer = -1;
     let event = Sigevent { sigev_notify: 0 };
-    // SAFETY: local variables and null pointers, here and below.
     refused(
-        unsafe { timer_create(REALTIME, &raw const event, &raw mut timer) },
+        c!(timer_create(REALTIME, &raw const event, &raw mut timer)),
         Errno::Enotsup,
     );
+    refused(c!(timer_create(2, null(), &raw mut timer)), Errno::Einval);
     refused(
-        unsafe { timer_create(2, null(), &raw mut timer) },
-        Errno::Einval,
-    );
-    refused(
-        unsafe { timer_create(REALTIME, null(), null_mut()) },
+        c!(timer_create(REALTIME, null(), null_mut())),
         Errno::Efault,
     );
     for number in 0..crate::posix::TIMER_MAX {
-        assert_eq!(unsafe { timer_create(REALTIME, null(), &raw mut timer) }, 0);
+        assert_eq!(c!(timer_create(REALTIME, null(), &raw mut timer)), 0);
         assert_eq!(timer, number as i32);
     }
     refused(
-        unsafe { timer_create(REALTIME, null(), &raw mut timer) },
+        c!(timer_create(REALTIME, null(), &raw mut timer)),
         Errno::Eagain,
     );
 }
