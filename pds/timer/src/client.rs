@@ -197,11 +197,13 @@ impl Client {
         let rebuilding = !self.knows_entries;
         while self.search_from < TIMERS {
             let index = self.search_from;
-            let costs = index.is_multiple_of(GLANCES) || self.has_changed(index);
-            if costs && !self.credit.take() {
+            let has_changed = self.has_changed(index);
+            if (has_changed || index.is_multiple_of(GLANCES)) && !self.credit.take() {
                 break;
             }
-            self.accept(index, rebuilding);
+            if has_changed {
+                self.accept(index, rebuilding);
+            }
             self.search_from += 1;
         }
         if rebuilding {

@@ -39,7 +39,8 @@ impl Clock {
     #[inline]
     #[must_use]
     pub fn now(&self) -> Instant {
-        Instant::from_nanos(clock::read(&self.page).monotonic_ns((self.ticks)()))
+        let parameters = clock::read_monotonic(&self.page);
+        Instant::from_nanos(parameters.monotonic_ns((self.ticks)()))
     }
 
     /// The wall clock.

@@ -175,6 +175,27 @@ pub fn read(page: &impl Words) -> Parameters {
     }
 }
 
+/// As [`read`], but only what [`Parameters::monotonic_ns`] needs: the rest is zero.
+#[inline]
+pub fn read_monotonic(page: &impl Words) -> Parameters {
+    loop {
+        let generation = page.word(GENERATION);
+        let copy = COPIES[(generation & 1) as usize];
+        let parameters = Parameters {
+            ticks_per_second: 0,
+            ns_per_tick: page.word(copy + 1),
+            counter_base: page.word(copy + 2),
+            monotonic_base_ns: page.word(copy + 3),
+            wall_offset_ns: 0,
+            slew_start_ns: 0,
+            slew_total_ns: 0,
+        };
+        if page.word(GENERATION) == generation {
+            return parameters;
+        }
+    }
+}
+
 /// What an earlier life of the service left, if it is whole and of this counter.
 pub fn resume(page: &impl Words, ticks_per_second: u64) -> Option<Parameters> {
     HEADER.check(page).ok()?;
