@@ -8,8 +8,10 @@
 //! `figures`). QEMU counts instructions, so a figure depends on the programs and the kernel alone, not on
 //! this machine.
 
+mod block;
 mod timer;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use figures::Summary;
@@ -19,10 +21,10 @@ use crate::cli::{BenchArgs, SystemArgs};
 use crate::error::{Error, Result};
 use crate::kernels::{self, Target};
 use crate::qemu::{self, End, Machine, Watch};
-use crate::{build, image, run, workspace};
+use crate::{build, disk, image, run, workspace};
 
 /// All benchmarks.
-const ALL: &[Bench] = &[timer::BENCH];
+const ALL: &[Bench] = &[block::BENCH, timer::BENCH];
 /// Lines of the serial output that a failure shows.
 const TAIL_LINES: usize = 20;
 
@@ -46,6 +48,8 @@ struct Run {
     overlays: &'static [&'static str],
     /// Files of prefilled regions, besides those that every build makes.
     prefill: &'static [(&'static str, &'static [u8])],
+    /// Size of an empty disk, or 0 for none.
+    disk_megabytes: u64,
     /// Seconds after which it has failed: a guard.
     timeout_s: u64,
     /// What the host counts in the output: lines `FIGURE ...`.
@@ -120,6 +124,16 @@ fn json(target: &Target, figures: &[Summary<'_>]) -> String {
     )
 }
 
+/// The disk of a run. It may lose everything when the host fails, which makes it as fast as it gets.
+fn blank_disk(run: &Run, folder: &Path) -> Result<Option<PathBuf>> {
+    if run.disk_megabytes == 0 {
+        return Ok(None);
+    }
+    let path = folder.join("disk.img");
+    disk::make_blank(&path, run.disk_megabytes)?;
+    Ok(Some(qemu::with_options(&path, "cache=unsafe")))
+}
+
 /// Boots one system and returns the lines with its figures.
 fn boot(args: &BenchArgs, bench: &Bench, run: &Run, target: &Target) -> Result<Vec<String>> {
     let root = workspace::root();
@@ -137,7 +151,7 @@ fn boot(args: &BenchArgs, bench: &Bench, run: &Run, target: &Target) -> Result<V
     })?;
     let machine = Machine {
         image: image::make_for(&built, target)?,
-        disk: None,
+        disk: blank_disk(run, &folder)?,
         icount: true,
     };
     let watch = Watch {

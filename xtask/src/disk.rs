@@ -42,6 +42,22 @@ pub fn make_blank(image: &Path, megabytes: u64) -> Result<()> {
     file.set_len(megabytes << 20).context(&what)
 }
 
+/// The disk in `image` with a sector that cannot be read or written: what QEMU has to be told.
+///
+/// # Errors
+///
+/// When the rules cannot be written beside the image.
+pub fn failing(image: &Path, sector: u64) -> Result<PathBuf> {
+    let rules = image.with_extension("blkdebug");
+    let rule = |event| {
+        format!("[inject-error]\nevent = \"{event}\"\nsector = \"{sector}\"\nerrno = \"5\"\n")
+    };
+    let text = rule("read_aio") + &rule("write_aio");
+    workspace::write(&rules, text.as_bytes())?;
+    let (rules, image) = (rules.display(), image.display());
+    Ok(PathBuf::from(format!("blkdebug:{rules}:{image}")))
+}
+
 /// Lets fsck look at an image. The image is not changed: fsck gets a copy, replays its journal, as any
 /// mount would after the power went, and then has to find nothing.
 ///

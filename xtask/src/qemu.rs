@@ -28,7 +28,7 @@ const TICK: Duration = Duration::from_millis(50);
 pub struct Machine {
     /// Loader image.
     pub image: PathBuf,
-    /// Disk to attach.
+    /// Disk to attach: a file, maybe [`with_options`].
     pub disk: Option<PathBuf>,
     /// Count instructions.
     pub icount: bool,
@@ -106,6 +106,14 @@ pub fn command(board: &Board, machine: &Machine) -> Result<Command> {
         command.args(["-qmp", &argument]);
     }
     Ok(command)
+}
+
+/// A disk to attach with more of QEMU's options for drives, separated by commas.
+pub fn with_options(disk: &Path, options: &str) -> PathBuf {
+    let mut path = disk.as_os_str().to_owned();
+    path.push(",");
+    path.push(options);
+    PathBuf::from(path)
 }
 
 /// Where QEMU listens for `cargo xtask top` while it runs an image from `build_dir`; `None` when the

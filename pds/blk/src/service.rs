@@ -8,7 +8,7 @@
 //! - A flush starts when every request that its client made before it is completed, and what the
 //!   client made after it waits for its end.
 //! - Clients take turns, one request each, as long as the device has room.
-//! - A request that three lives of the driver died of, each with this one in hand, fails.
+//! - A request that five lives of the driver died of, each with this one in hand, fails.
 //! - Otherwise nothing is remembered across a crash. Requests that were in progress are still in their table,
 //!   and run again; all of them are idempotent.
 
@@ -28,7 +28,7 @@ use crate::device::{Command, Device, Info, Outcome, TAGS};
 const CLIENTS_MAX: usize = 64;
 
 /// Lives of the driver that one request may cost.
-const DEATHS_MAX: u8 = 3;
+const DEATHS_MAX: u8 = 5;
 
 /// The memory of one client.
 #[derive(Debug)]

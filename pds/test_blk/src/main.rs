@@ -8,11 +8,11 @@
 #![deny(unsafe_code)]
 
 use microkit_wait::wait_for;
-use proto::blk::{Operation, RequestWire, Segment};
+use proto::blk::{Completion, DEVICE_READ_ONLY, Operation, RequestWire, Segment, Status};
 use request_table::Client;
 use sel4_microkit::{Channel, ChannelSet, Handler, Infallible, protection_domain, var};
 use sel4_shared_memory::{SharedMut, SharedRef};
-use test_blk_service::{Blocks, Exerciser, Random, Wrong};
+use test_blk_service::{BLOCK_BYTES, Blocks, Exerciser, Wrong};
 
 const BLK: Channel = Channel::new(2);
 
@@ -21,24 +21,6 @@ const BLOCKS: u32 = 1024;
 const DEPTH: usize = 32;
 const SEED: u64 = 1;
 
-/// What is measured first: name, operation, bytes, depth.
-const FIGURES: [(&str, Operation, u32, usize); 8] = [
-    ("read_4k_qd1", Operation::Read, 4096, 1),
-    ("read_4k_qd32", Operation::Read, 4096, 32),
-    ("write_4k_qd1", Operation::Write, 4096, 1),
-    ("write_4k_qd32", Operation::Write, 4096, 32),
-    ("read_64k_qd1", Operation::Read, 65536, 1),
-    ("read_64k_qd32", Operation::Read, 65536, 32),
-    ("write_64k_qd1", Operation::Write, 65536, 1),
-    ("write_64k_qd32", Operation::Write, 65536, 32),
-];
-const PACE_REQUESTS: u32 = 4096;
-/// Places of 64 KiB in the data region that are used in turn.
-const PACE_PLACES: u32 = 256;
-/// The disk is used at multiples of 32 KiB below 32 MiB.
-const PACE_POSITIONS: u32 = 1024;
-const PACE_STRIDE_SECTORS: u64 = 64;
-const SPIN_BYTES: usize = 0x1000;
 /// Requests until the result is printed.
 const REQUESTS: u32 = 30_000;
 
@@ -54,27 +36,30 @@ fn init() -> impl Handler {
     let data = SharedMut::from_mapped(data, data_bytes).expect("data");
     let mut table = Client::attach(requests, completions).expect("the regions are large enough");
     recovery::ready();
-    let answer = ask(&mut table, Operation::Describe);
+    let answer = ask(&mut table, &RequestWire::plain(Operation::Describe));
     log::info!("disk: {answer:?}");
-    if answer.status.errno().is_err() {
-        log::error!("KINTSUGI|FAIL no disk");
-        return Finished;
-    }
-    let counter = *var!(spin_counter_vaddr: usize = 0);
-    let spin = SharedRef::from_mapped(counter, SPIN_BYTES).expect("spin_counter");
-    for (name, operation, bytes, depth) in FIGURES {
-        let instructions = pace(&mut table, &spin, operation, bytes, depth);
-        log::info!("FIGURE block.{name} {instructions} instructions n={PACE_REQUESTS}");
+    match refusals(&mut table, &answer) {
+        Ok(None) => {}
+        Ok(Some(kind)) => {
+            log::info!("KINTSUGI|PASS test_blk {kind}");
+            return Finished;
+        }
+        Err(what) => {
+            log::error!("KINTSUGI|FAIL test_blk {what}");
+            return Finished;
+        }
     }
     let mut exerciser = Exerciser::new(table, data, BLOCKS, DEPTH, SEED);
     let start = recovery::ticks();
-    match exercise(&mut exerciser) {
+    let result = exercise(&mut exerciser);
+    if let Some(block) = exerciser.failed_block {
+        log::info!("failed_block={block} failures={}", exerciser.failures);
+    }
+    match result {
         Ok(()) => log::info!(
-            "KINTSUGI|PASS test_blk requests={} verified={} failures={:?} restarts={} \
-             misbehaviour={} ticks={}",
+            "KINTSUGI|PASS test_blk requests={} verified={} restarts={} misbehaviour={} ticks={}",
             exerciser.completed,
             exerciser.verified_blocks,
-            exerciser.failures,
             exerciser.server_epoch(),
             exerciser.misbehaviour_count(),
             recovery::ticks() - start
@@ -84,53 +69,40 @@ fn init() -> impl Handler {
     Finished
 }
 
-/// Busy instructions per request, all PDs and the kernel together. Only true under
-/// `-icount shift=0`, where a tick of the counter is 16 instructions.
-fn pace(
+/// Says what kind of disk it is that refuses some requests, when all of its answers are right.
+fn refusals(
     table: &mut Blocks,
-    spin: &SharedRef,
-    operation: Operation,
-    bytes: u32,
-    depth: usize,
-) -> u64 {
-    let mut random = Random(SEED);
-    let mut made = 0;
-    let mut answered = 0;
-    let (ticks, count) = (recovery::ticks(), spin.load_u64(0));
-    while answered < PACE_REQUESTS {
-        let before = made;
-        while made < PACE_REQUESTS && table.outstanding_count() < depth {
-            let sector = u64::from(random.below(PACE_POSITIONS)) * PACE_STRIDE_SECTORS;
-            let offset = made % PACE_PLACES * 65536;
-            let place = Segment { offset, bytes };
-            let wire = RequestWire::transfer(operation, sector, &[place]);
-            table
-                .submit(&wire)
-                .expect("the depth is below the number of slots");
-            made += 1;
-        }
-        if made != before {
-            BLK.notify();
-        }
-        let seen = answered;
-        while let Some((_, _, completion)) = table.next_completion() {
-            assert!(completion.check().status.errno().is_ok());
-            answered += 1;
-        }
-        if answered == seen {
-            wait_for(BLK);
-        }
+    description: &Completion,
+) -> Result<Option<&'static str>, &'static str> {
+    let page = Segment {
+        offset: 0,
+        bytes: BLOCK_BYTES,
+    };
+    let mut status = |wire| ask(table, &wire).status;
+    let read = status(RequestWire::read(0, page));
+    if description.status == Status::NoDevice {
+        let right = read == Status::NoDevice
+            && status(RequestWire::write(0, page)) == Status::NoDevice
+            && status(RequestWire::plain(Operation::Flush)) == Status::NoDevice;
+        return right
+            .then_some(Some("no disk"))
+            .ok_or("no disk, but an answer");
     }
-    let instructions = (recovery::ticks() - ticks) * 16;
-    let idle = (spin.load_u64(0) - count) * 3;
-    instructions.saturating_sub(idle) / u64::from(PACE_REQUESTS)
+    if description.flags & DEVICE_READ_ONLY != 0 {
+        let right = read == Status::Done
+            && status(RequestWire::write(0, page)) == Status::ReadOnly
+            && status(RequestWire::sectors(Operation::WriteZeroes, 0, 8)) != Status::Done
+            && status(RequestWire::read(8, page)) == Status::Done;
+        return right
+            .then_some(Some("read-only"))
+            .ok_or("a wrong answer of a read-only disk");
+    }
+    (read == Status::Done).then_some(None).ok_or("cannot read")
 }
 
-/// Makes a request without data and waits for its answer.
-fn ask(table: &mut Blocks, operation: Operation) -> proto::blk::Completion {
-    table
-        .submit(&RequestWire::plain(operation))
-        .expect("the table is empty");
+/// Makes a request and waits for its answer.
+fn ask(table: &mut Blocks, wire: &RequestWire) -> Completion {
+    table.submit(wire).expect("the table is empty");
     BLK.notify();
     loop {
         if let Some((_, _, completion)) = table.next_completion() {

@@ -54,11 +54,11 @@ pub enum Disk {
     /// An ext4 file system of so many megabytes, with the sample files.
     Ext4(u64),
     /// So many megabytes of zeros.
-    #[expect(
-        dead_code,
-        reason = "for the tests of services that meet a disk without a file system"
-    )]
     Blank(u64),
+    /// The same, and it refuses writes.
+    ReadOnly(u64),
+    /// The same, and reads of and writes to this sector fail with an I/O error.
+    Failing(u64, u64),
 }
 
 /// What the supervisor says when a PD has died.
@@ -66,6 +66,23 @@ const FAULT: &str = "FAULT pd=";
 
 /// Seed 1; start after 20 periods, wait 4 for the victim, rest 2 (`pds/chaos/src/settings.rs`).
 const TIMER_PACE: &[u8] = &[1, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0, 4, 0, 0, 0, 2, 0, 0, 0];
+
+/// Seed 1; start after 10 periods of 10 ms, wait 2 for the victim, rest 1.
+const BLOCK_PACE: &[u8] = &[1, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0];
+/// Every fault point of the block driver that a life comes along.
+const BLOCK_POINTS: &[(&str, usize)] = &[
+    ("KILL pd=blk", 100),
+    ("point=blk.irq", 1),
+    ("point=blk.after_irq_ack", 1),
+    ("point=blk.after_used", 1),
+    ("point=blk.before_complete", 1),
+    ("point=blk.after_complete", 1),
+    ("point=blk.before_notify", 1),
+    ("point=blk.after_take", 1),
+    ("point=blk.after_submit", 1),
+    ("point=blk.before_kick", 1),
+    ("point=blk.after_kick", 1),
+];
 
 /// Nothing special.
 const PLAIN: Case = Case {
@@ -137,6 +154,62 @@ pub const ALL: &[Case] = &[
         prefill: &[("chaos.seed", TIMER_PACE)],
         icount: true,
         timeout_s: 1500,
+        ..PLAIN
+    },
+    Case {
+        name: "block_works",
+        what: "random block requests at depth 32, every word checked",
+        system: SystemUnderTest::File("pds/test_blk/system.xml", &[]),
+        disk: Disk::Blank(64),
+        expect: &[run::PASS],
+        forbid: &[FAULT, "failed_block="],
+        timeout_s: 300,
+        ..PLAIN
+    },
+    Case {
+        name: "block_kills",
+        what: "the same, and the driver dies a hundred times, at every one of its fault points",
+        system: SystemUnderTest::File(
+            "pds/test_blk/system.xml",
+            &["pds/test_blk/chaos.xml", "pds/chaos/seed.xml"],
+        ),
+        disk: Disk::Blank(64),
+        prefill: &[("chaos.seed", BLOCK_PACE)],
+        expect: &[run::PASS],
+        forbid: &["failed_block="],
+        at_least: BLOCK_POINTS,
+        show: &[run::PASS],
+        // Or a slow host has the driver killed again before it got anything done, which looks like a
+        // request that kills it.
+        icount: true,
+        timeout_s: 600,
+        ..PLAIN
+    },
+    Case {
+        name: "block_error",
+        what: "one sector of the disk fails: the requests for it say so, and no other",
+        system: SystemUnderTest::File("pds/test_blk/system.xml", &[]),
+        disk: Disk::Failing(64, 800),
+        expect: &["failed_block=100 ", run::PASS],
+        forbid: &[FAULT],
+        timeout_s: 300,
+        ..PLAIN
+    },
+    Case {
+        name: "block_read_only",
+        what: "a disk that cannot be written: reads succeed, everything else is refused",
+        system: SystemUnderTest::File("pds/test_blk/system.xml", &[]),
+        disk: Disk::ReadOnly(64),
+        expect: &["KINTSUGI|PASS test_blk read-only"],
+        forbid: &[FAULT],
+        ..PLAIN
+    },
+    Case {
+        name: "block_missing",
+        what: "no disk at all: every request fails with ENODEV, and nothing faults",
+        system: SystemUnderTest::File("pds/test_blk/system.xml", &[]),
+        expect: &["blk: error: no disk", "KINTSUGI|PASS test_blk no disk"],
+        forbid: &[FAULT],
         ..PLAIN
     },
     Case {

@@ -179,6 +179,14 @@ impl Runner<'_> {
         match case.disk {
             Disk::None => return Ok(None),
             Disk::Blank(megabytes) => disk::make_blank(&path, megabytes)?,
+            Disk::ReadOnly(megabytes) => {
+                disk::make_blank(&path, megabytes)?;
+                return Ok(Some(qemu::with_options(&path, "readonly=on")));
+            }
+            Disk::Failing(megabytes, sector) => {
+                disk::make_blank(&path, megabytes)?;
+                return Ok(Some(disk::failing(&path, sector)?));
+            }
             Disk::Ext4(megabytes) => {
                 let files = folder.join(FILES);
                 samples::make(&files)?;
