@@ -38,7 +38,11 @@ fn check(found: &[u8], background: &[u8], at: usize, part: &[u8], what: &str) {
     for (i, &byte) in found.iter().enumerate() {
         let inside = i.checked_sub(at).and_then(|offset| part.get(offset));
         let expected = inside.unwrap_or(&background[i]);
-        assert!(byte == *expected, "{what}: {} bytes at {at}: byte {i}", part.len());
+        assert!(
+            byte == *expected,
+            "{what}: {} bytes at {at}: byte {i}",
+            part.len()
+        );
     }
 }
 
@@ -67,7 +71,13 @@ fn moves() -> u32 {
             let (from, to) = (100, (100 + distance) as usize);
             let mut target = source.clone();
             black_box(&mut target).copy_within(from..from + length, to);
-            check(&target, &source, to, &source[from..from + length], "memmove");
+            check(
+                &target,
+                &source,
+                to,
+                &source[from..from + length],
+                "memmove",
+            );
             count += 1;
         }
     }
@@ -81,7 +91,13 @@ fn fills() -> u32 {
         for at in 0..OFFSET_MAX {
             let mut target = background.clone();
             black_box(&mut target)[at..at + length].fill(black_box(0x3c));
-            check(&target, &background, at, &[0x3c; LENGTH_MAX][..length], "memset");
+            check(
+                &target,
+                &background,
+                at,
+                &[0x3c; LENGTH_MAX][..length],
+                "memset",
+            );
             count += 1;
         }
     }
@@ -102,7 +118,10 @@ fn comparisons() -> u32 {
                 let byte = left[position];
                 right[offset + position] = byte.wrapping_add(1);
                 let expected = if byte == u8::MAX { Greater } else { Less };
-                assert!(order(&right) == expected, "memcmp: {length} bytes, byte {position}");
+                assert!(
+                    order(&right) == expected,
+                    "memcmp: {length} bytes, byte {position}"
+                );
                 right[offset + position] = byte;
                 count += 1;
             }

@@ -16,7 +16,9 @@ pub fn unfinished(requests: &[u8], completions: &[u8]) -> Option<usize> {
     let ours = Shape::read(Role::Completions, completions);
     let waiting = (0..theirs.slots()).filter(|slot| {
         let stamp = theirs.stamp(requests, *slot);
-        let completed = ours.as_ref().and_then(|shape| shape.stamp(completions, *slot));
+        let completed = ours
+            .as_ref()
+            .and_then(|shape| shape.stamp(completions, *slot));
         stamp.is_some_and(|stamp| stamp & 1 == 1) && stamp != completed
     });
     Some(waiting.count())
