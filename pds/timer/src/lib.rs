@@ -19,6 +19,7 @@
 
 extern crate alloc;
 
+pub mod alarm;
 mod client;
 mod queue;
 
@@ -34,7 +35,7 @@ use shared_words::{Header, Words};
 
 pub use client::{CREDIT_MAX, CREDIT_NS, Client, Pages, WrongSize};
 
-/// A device that interrupts at a given time. One file per device in `main.rs`'s folder.
+/// A device that interrupts at a given time. One file per device in `alarm/`.
 pub trait Alarm {
     /// Interrupts when the counter reaches `ticks`, or at once if it has; replaces an earlier alarm.
     fn set(&mut self, ticks: u64);
