@@ -54,8 +54,8 @@ const SECTORS_PER_POSITION: u64 = 128;
 const KILLS: usize = 1000;
 /// Requests between two kills.
 const REST_REQUESTS: u32 = 8;
-/// Some 0.2 seconds of work: more kills than one in a second.
-const REQUESTS_PER_KILL: u32 = 1 << 18;
+/// Some 0.1 seconds of work: more kills than one in a second.
+const REQUESTS_PER_KILL: u32 = 1 << 17;
 /// Pairs of a stretch with a kill and one without.
 const PAIRS: u32 = 4;
 

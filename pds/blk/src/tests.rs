@@ -18,6 +18,7 @@ use sel4_shared_memory::host::{Died, HostRegion, Life};
 use test_blk_service::{BLOCK_BYTES, Blocks, Exerciser, Random, contents};
 use virtio_drivers::transport::DeviceType;
 
+use crate::device::{Command, Info, Outcome};
 use crate::{ClientMemory, Device, NoDisk, Service, VirtioDisk};
 use machine::{EVENT_INDEX, FLUSH, Machine, Registers, VERSION_1};
 
@@ -271,6 +272,79 @@ fn driver_dies_again_and_again() {
         }
         let mut service = world.driver(&Life::endless());
         world.settle(&mut service, &mut exerciser);
+    }
+}
+
+/// A disk whose driver does not survive a certain request.
+struct Poisoned(VirtioDisk<Registers>);
+
+const POISON: u64 = 8 * 8;
+
+impl Device for Poisoned {
+    fn info(&self) -> Info {
+        self.0.info()
+    }
+
+    fn submit(&mut self, tag: usize, command: &Command<'_>) {
+        if command.sector == POISON {
+            std::panic::panic_any(Poison);
+        }
+        self.0.submit(tag, command);
+    }
+
+    fn kick(&mut self) {
+        self.0.kick();
+    }
+
+    fn next_done(&mut self) -> Option<(usize, Outcome)> {
+        self.0.next_done()
+    }
+}
+
+struct Poison;
+
+#[test]
+fn a_request_that_kills_the_driver_fails_and_its_neighbours_do_not() {
+    let mut world = World::new(ALL_FEATURES, 1, 1);
+    let mut table = world.table(0);
+    for block in 0..24 {
+        let wire = RequestWire::read(block * 8, segment(block as u32 * 4096, 4096));
+        table.submit(&wire).unwrap();
+    }
+    let mut lives = 0;
+    let mut answers = Vec::new();
+    while answers.len() < 24 {
+        lives += 1;
+        assert!(lives < 20, "only {} answers", answers.len());
+        let life = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let registers = Registers(Rc::clone(&world.machine));
+            let dma = world.dma.shared_mut(&Life::endless());
+            let disk = VirtioDisk::start(registers, dma, DMA_PADDR).ok();
+            let client = &world.clients[0];
+            let memory = ClientMemory {
+                requests: client.requests.shared_ref(),
+                completions: client.completions.shared_mut(&Life::endless()),
+                data_paddr: client.data_paddr,
+                data_bytes: DATA_BYTES as u64,
+            };
+            let mut service = Service::attach(disk.map(Poisoned), [memory], lives).unwrap();
+            for _ in 0..100 {
+                service.run();
+                world.machine.borrow_mut().work(3);
+                service.device_mut().unwrap().0.acknowledge_interrupt();
+            }
+        }));
+        assert!(life.is_ok() || life.unwrap_err().is::<Poison>());
+        while let Some((_, sequence, completion)) = table.next_completion() {
+            answers.push((sequence, completion.check().status));
+        }
+    }
+    world.lives += lives;
+    assert_eq!(lives, 6, "five tries, and a life that gives up");
+    for (sequence, status) in answers {
+        let poison = sequence == 1 + POISON / 8;
+        let expected = if poison { Status::Io } else { Status::Done };
+        assert_eq!(status, expected, "request {sequence}");
     }
 }
 

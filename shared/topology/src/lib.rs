@@ -213,7 +213,11 @@ impl<'a> Topology<'a> {
 
     /// The region called `name` (its first mapping, where it is mapped more than once).
     pub fn region(&self, name: &str) -> Option<Region<'a>> {
-        self.regions().find(|region| region.name == name)
+        let found = self
+            .regions
+            .iter()
+            .find(|region| wire::is_name(&region.name, name));
+        found.map(RegionWire::as_region)
     }
 
     /// All channel ends of the PD.
@@ -223,7 +227,11 @@ impl<'a> Topology<'a> {
 
     /// The first channel to the PD called `peer`.
     pub fn channel_to(&self, peer: &str) -> Option<Channel<'a>> {
-        self.channels().find(|channel| channel.peer == peer)
+        let found = self
+            .channels
+            .iter()
+            .find(|channel| wire::is_name(&channel.peer, peer));
+        found.map(ChannelWire::as_channel)
     }
 
     /// All child PDs.

@@ -188,7 +188,7 @@ fn golden_bytes() {
     assert_eq!(bytes.len(), 80);
     assert_eq!(
         bytes[..12],
-        [b'K', b'T', b'O', b'P', 1, 0, 0, 0, 80, 0, 0, 0]
+        [b'K', b'T', b'O', b'P', 2, 0, 0, 0, 80, 0, 0, 0]
     );
     assert_eq!(bytes[16..32], [0; 16]);
     assert_eq!(bytes[32..34], [b'a', 0]);

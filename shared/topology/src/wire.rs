@@ -6,6 +6,7 @@
 //! From `cargo xtask build` to every PD that maps its `<pd>_topology`; written once, before boot. A
 //! restart of the reader means that it reads the same bytes again.
 
+use sel4_shared_memory::Crc32c;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -14,7 +15,7 @@ use crate::{Channel, Child, Parts, Perms, Region, SavedElf, Window};
 /// First bytes of a table.
 pub const MAGIC: [u8; 4] = *b"KTOP";
 /// Counts changes of the layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Offset of the first byte under the checksum: all that comes after the checksum field itself.
 pub const CHECKSUM_START: usize = 16;
 /// Bytes kept for a name, with at least one NUL behind it.
@@ -51,7 +52,7 @@ pub struct HeaderWire {
     pub version: U32,
     /// Bytes of header and entries together.
     pub length: U32,
-    /// CRC-32 (ISO-HDLC) over `length` bytes from [`CHECKSUM_START`].
+    /// CRC-32C over `length` bytes from [`CHECKSUM_START`].
     pub checksum: U32,
     /// Number of [`RegionWire`].
     pub region_count: U32,
@@ -141,8 +142,12 @@ const _: () = assert!(core::mem::offset_of!(HeaderWire, region_count) == CHECKSU
 
 /// Returns the table's checksum.
 pub fn checksum(bytes: &[u8]) -> u32 {
-    static CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
-    CRC.checksum(bytes)
+    Crc32c::new().bytes(bytes).finish()
+}
+
+/// Says whether this is the name. Every start of a PD asks this many times, so nothing is decoded.
+pub(crate) fn is_name(wire: &NameWire, name: &str) -> bool {
+    wire.starts_with(name.as_bytes()) && wire.get(name.len()) == Some(&0)
 }
 
 /// Reads a name; `None` when it is not UTF-8, or not padded with NUL to the end.
