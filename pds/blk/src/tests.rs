@@ -20,7 +20,7 @@ use virtio_drivers::transport::DeviceType;
 
 use crate::device::{Command, Info, Outcome};
 use crate::{ClientMemory, Device, NoDisk, Service, VirtioDisk};
-use machine::{EVENT_INDEX, FLUSH, Machine, Registers, VERSION_1};
+use machine::{Change, EVENT_INDEX, FLUSH, Machine, Registers, VERSION_1};
 
 const DMA_PADDR: u64 = 0xa200_0000;
 const DATA_PADDR: u64 = 0xa000_0000;
@@ -272,6 +272,85 @@ fn driver_dies_again_and_again() {
         }
         let mut service = world.driver(&Life::endless());
         world.settle(&mut service, &mut exerciser);
+    }
+}
+
+/// What the client may count on from some moment on.
+struct Promise {
+    /// Changes that the disk had seen by then.
+    changes: usize,
+    versions: Vec<u32>,
+}
+
+/// After a cut of the power at every moment: what the disk has kept for certain is what it was told
+/// before its last flush; of the rest any part may be there.
+fn replay(machine: &Machine, promises: &[Promise], last: &[u32], random: &mut Random) {
+    let mut flushed = vec![0_u8; machine.medium.len()];
+    let mut since = Vec::new();
+    let mut kept = 0;
+    for (index, change) in machine.changes.iter().enumerate() {
+        match change {
+            Change::Write(at, bytes) => since.push((*at, bytes)),
+            Change::Flush => {
+                for (at, bytes) in since.drain(..) {
+                    flushed[at..at + bytes.len()].copy_from_slice(bytes);
+                }
+            }
+        }
+        let mut after = flushed.clone();
+        for (at, bytes) in since.iter().filter(|_| random.below(2) == 0) {
+            after[*at..*at + bytes.len()].copy_from_slice(bytes);
+        }
+        while promises
+            .get(kept)
+            .is_some_and(|next| next.changes <= index + 1)
+        {
+            kept += 1;
+        }
+        let Some(promise) = kept.checked_sub(1).map(|latest| &promises[latest]) else {
+            continue;
+        };
+        for (sector, bytes) in after.chunks_exact(512).enumerate() {
+            let (block, word) = (sector / 8, sector % 8 * 64);
+            let found = u64::from_ne_bytes(bytes[..8].try_into().unwrap());
+            let least = promise.versions[block];
+            let known = (least..=last[block])
+                .any(|version| version > 0 && contents(block as u32, version, word) == found);
+            assert!(
+                least == 0 || known,
+                "block {block} lost after change {index}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_was_flushed_survives_a_cut_of_the_power_at_any_moment() {
+    for seed in 0..6 {
+        let mut world = World::new(ALL_FEATURES, 1, seed);
+        let mut exerciser = world.exerciser(12, seed);
+        let mut random = Random(seed);
+        let mut promises: Vec<Promise> = Vec::new();
+        while promises.len() < 12 {
+            // The driver dies now and then, with writes and flushes in progress.
+            let life = Life::of_steps(u64::from(100 + random.below(4000)));
+            let _: Result<(), Died> = life.run(|| {
+                let mut service = world.driver(&life);
+                for _ in 0..100 {
+                    let flushes = exerciser.flushes;
+                    world.turn(&mut service, &mut exerciser);
+                    if exerciser.flushes > flushes {
+                        promises.push(Promise {
+                            changes: world.machine.borrow().changes.len(),
+                            versions: exerciser.versions().to_vec(),
+                        });
+                    }
+                }
+            });
+        }
+        let machine = world.machine.borrow();
+        assert!(machine.changes.len() > 300);
+        replay(&machine, &promises, exerciser.versions(), &mut random);
     }
 }
 

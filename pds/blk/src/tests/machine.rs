@@ -38,7 +38,15 @@ struct Queue {
     next_used: u16,
 }
 
+/// What changed on the disk.
+pub(super) enum Change {
+    Write(usize, Vec<u8>),
+    Flush,
+}
+
 pub(super) struct Machine {
+    /// Everything that changed, in order, for replay.
+    pub(super) changes: Vec<Change>,
     /// Physical address and memory.
     pub(super) memory: Vec<(u64, HostRegion)>,
     pub(super) cache: Vec<u8>,
@@ -63,6 +71,7 @@ pub(super) struct Machine {
 impl Machine {
     pub(super) fn new(sectors: usize, features: u64, seed: u64) -> Self {
         Self {
+            changes: Vec::new(),
             memory: Vec::new(),
             cache: vec![0; sectors * SECTOR],
             medium: vec![0; sectors * SECTOR],
@@ -182,6 +191,7 @@ impl Machine {
             1 => self.move_data(sector, data, false),
             4 => {
                 self.medium.clone_from(&self.cache);
+                self.changes.push(Change::Flush);
                 0
             }
             8 => {
@@ -204,6 +214,7 @@ impl Machine {
             } else {
                 let bytes = self.read(piece.paddr, piece.bytes);
                 self.cache[at..at + piece.bytes].copy_from_slice(&bytes);
+                self.changes.push(Change::Write(at, bytes));
             }
             at += piece.bytes;
         }
