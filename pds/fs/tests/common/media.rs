@@ -53,23 +53,15 @@ impl Media {
         self.record = true;
     }
 
-    /// Events behind which a cut is most likely to hurt: writes that are not to the log. (The log and its
-    /// superblock lie together; the superblock begins with JBD2's magic number and type 4.)
-    pub fn delicate(&self, journal_bytes: u64) -> Vec<usize> {
+    /// Writes of the journal's superblock. It begins with JBD2's magic number and type 4.
+    pub fn superblock_writes(&self) -> Vec<usize> {
         const SUPERBLOCK: [u8; 8] = [0xc0, 0x3b, 0x39, 0x98, 0, 0, 0, 4];
-        let start = self.events.iter().find_map(|event| match event {
-            Event::Write { at, bytes } if bytes.starts_with(&SUPERBLOCK) => Some(*at),
-            _ => None,
-        });
-        let Some(start) = start else {
-            return Vec::new();
-        };
-        let is_delicate = |event: &Event| match event {
-            Event::Write { at, .. } => !(start + 1..start + journal_bytes).contains(at),
+        let is_superblock = |event: &Event| match event {
+            Event::Write { bytes, .. } => bytes.starts_with(&SUPERBLOCK),
             Event::Flush => false,
         };
         (0..self.events.len())
-            .filter(|index| is_delicate(&self.events[*index]))
+            .filter(|index| is_superblock(&self.events[*index]))
             .collect()
     }
 
