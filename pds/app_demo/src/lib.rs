@@ -34,13 +34,30 @@ use timer_client::{Service, Timers};
 
 use crate::work::{Failure, Work};
 
-/// Rounds of writing, at least.
-pub const ROUNDS: u32 = 5;
-/// More rounds follow until the application has worked so long: who wants to see it at work in bad
-/// times should have the time to make them bad.
-const WORK_MIN: Duration = Duration::from_secs(3);
-/// But never more than these.
-const ROUNDS_MAX: u32 = 100;
+/// How much the application works.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// Rounds of writing, at least.
+    pub rounds_min: u32,
+    /// More rounds follow until this time has passed ...
+    pub work_min: Duration,
+    /// ... but never more than these.
+    pub rounds_max: u32,
+}
+
+impl Extent {
+    /// Of the demo: who wants to see it at work in bad times should have the time to make them bad.
+    pub const DEMO: Self = Self {
+        rounds_min: 5,
+        work_min: Duration::from_secs(3),
+        rounds_max: 100,
+    };
+
+    fn go_on(&self, rounds: u32, worked: Duration) -> bool {
+        rounds < self.rounds_min || rounds < self.rounds_max && worked < self.work_min
+    }
+}
+
 /// Pause between two rounds.
 const PAUSE: Duration = Duration::from_millis(3);
 
@@ -49,11 +66,15 @@ const PAUSE: Duration = Duration::from_millis(3);
 /// # Errors
 ///
 /// The first thing that was wrong.
-pub fn run<S: Service>(files: FileSystem, timers: Timers<S>, rounds: u32) -> Result<(), Failure> {
+pub fn run<S: Service>(
+    files: FileSystem,
+    timers: Timers<S>,
+    extent: Extent,
+) -> Result<(), Failure> {
     let start = timers.clock().now();
     let watch = watch::Watch::start(timers)?;
     let mut work = Work::new(files, watch);
-    let result = work_through(&mut work, rounds);
+    let result = work_through(&mut work, extent);
     let Work { watch, tally, .. } = work;
     let clock = watch.clock().clone();
     let timers = watch.finish()?;
@@ -86,7 +107,7 @@ pub fn run<S: Service>(files: FileSystem, timers: Timers<S>, rounds: u32) -> Res
     Ok(())
 }
 
-fn work_through<S: Service>(work: &mut Work<S>, rounds: u32) -> Result<(), Failure> {
+fn work_through<S: Service>(work: &mut Work<S>, extent: Extent) -> Result<(), Failure> {
     let space = work.run("statfs", "/", FileSystem::space)?;
     info!(
         "file system: {} blocks of {} bytes, {} free",
@@ -105,7 +126,7 @@ fn work_through<S: Service>(work: &mut Work<S>, rounds: u32) -> Result<(), Failu
     let mut last: Option<round::Left> = None;
     let start = work.watch.now();
     let mut number = 0;
-    while number < rounds || number < ROUNDS_MAX && work.watch.clock().elapsed(start) < WORK_MIN {
+    while extent.go_on(number, work.watch.clock().elapsed(start)) {
         number += 1;
         let left = round::write(work, number)?;
         if let Some(last) = &last {

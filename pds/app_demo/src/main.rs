@@ -84,7 +84,7 @@ fn timers() -> Timers<TimerChannel> {
 fn init() -> impl Handler {
     pd_setup::log();
     info!("start");
-    let result = app_demo_service::run(files(), timers(), app_demo_service::ROUNDS);
+    let result = app_demo_service::run(files(), timers(), app_demo_service::Extent::DEMO);
     // Twice: a console that dies in a line sends one of its characters twice.
     for _ in 0..2 {
         match &result {
