@@ -226,7 +226,11 @@ impl Client {
             let place = CHANGES + self.changes_seen as usize % CHANGE_COUNT;
             self.changes_seen = self.changes_seen.wrapping_add(1);
             match usize::try_from(self.pages.timers.word(place)) {
-                Ok(index) if index < TIMERS => self.accept(index, false),
+                Ok(index) if index < TIMERS => {
+                    if self.has_changed(index) {
+                        self.accept(index, false);
+                    }
+                }
                 _ => self.add(firings::NONSENSE),
             }
         }
@@ -261,13 +265,9 @@ impl Client {
         self.armed[index].state != state
     }
 
-    /// Takes over one entry, if it has changed. Leaves the queues in disorder when they are
+    /// Takes over one entry that has changed. Leaves the queues in disorder when they are
     /// `rebuilding`; the caller then orders them.
     fn accept(&mut self, index: usize, rebuilding: bool) {
-        let state = self.pages.timers.word(entry(index));
-        if self.armed[index].state == state {
-            return;
-        }
         self.knows_entries = true;
         if !rebuilding {
             self.queues.iter_mut().for_each(|queue| queue.remove(index));

@@ -29,6 +29,16 @@ pub trait Words {
     ///
     /// When `index` is out of range, which is a bug on this side.
     fn word(&self, index: usize) -> u64;
+
+    /// Loads words that follow each other, one after the other, each as [`Words::word`].
+    ///
+    /// # Panics
+    ///
+    /// When one of them is out of range, which is a bug on this side.
+    #[inline]
+    fn words<const N: usize>(&self, first: usize) -> [u64; N] {
+        core::array::from_fn(|index| self.word(first + index))
+    }
 }
 
 /// Memory that this side alone writes.
@@ -49,6 +59,13 @@ impl Words for SharedRef {
     #[inline]
     fn word(&self, index: usize) -> u64 {
         self.load_u64(index * 8)
+    }
+    #[inline]
+    fn words<const N: usize>(&self, first: usize) -> [u64; N] {
+        // The range is checked once.
+        let part = self.subregion(first * 8, N * 8);
+        let part = part.expect("words are inside the region");
+        core::array::from_fn(|index| part.load_u64(index * 8))
     }
 }
 

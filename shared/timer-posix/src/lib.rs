@@ -15,5 +15,8 @@
 pub mod ffi;
 pub mod posix;
 
+#[cfg(all(feature = "c", target_os = "none"))]
+mod panic;
+
 #[cfg(test)]
 mod tests;

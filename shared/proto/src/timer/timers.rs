@@ -87,11 +87,10 @@ impl Entry {
 
     /// Copies an entry; `None` when it is not whole.
     pub fn read(page: &impl Words, index: usize) -> Option<Self> {
-        let first = entry(index);
-        let words = [0, 1, 2, 3].map(|word| page.word(first + word));
-        let state = words[0];
+        let [state, deadline, period, cookie, _, check] = page.words(entry(index));
+        let words = [state, deadline, period, cookie];
         let known = u64::from(GENERATION_MASK) | ARMED | WALL;
-        if page.word(first + 5) != checksum(index, &words) || state & !known != 0 {
+        if check != checksum(index, &words) || state & !known != 0 {
             return None;
         }
         Some(Self {
