@@ -4,7 +4,8 @@
 //! A test PD: keeps 1,000 timers armed for [`TEST_TIME`], and accounts for every firing.
 //!
 //! Meanwhile it sets the wall clock (module `wall`). It does not know whether somebody kills the time
-//! service, and must not notice, other than by lateness. It ends with a line `KINTSUGI|PASS` or `KINTSUGI|FAIL`.
+//! service, and must not notice, other than by lateness. It ends with a line `KINTSUGI|PASS` or
+//! `KINTSUGI|FAIL`.
 
 #![no_std]
 #![no_main]
