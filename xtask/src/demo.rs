@@ -177,6 +177,9 @@ fn tree(disk: &Path, scratch: &Path) -> Result<Tree> {
 }
 
 fn print(report: &Report, args: &DemoArgs, finished: &Finished) {
+    if report.services.is_empty() {
+        return;
+    }
     let unit = if args.wall {
         Unit::Microseconds
     } else {
@@ -191,16 +194,25 @@ fn print(report: &Report, args: &DemoArgs, finished: &Finished) {
     println!("seed {}, {seconds:.1} s on this machine", args.seed);
 }
 
+/// The application's words, and with them those of the file service, which knows more.
+fn failed(line: &str, output: &str) -> Error {
+    let reason = line
+        .split_once(run::FAIL)
+        .map_or(line, |(_, reason)| reason);
+    let error = Error::new(format!("the application failed: {}", reason.trim()));
+    let words = output
+        .lines()
+        .find_map(|line| line.split_once("] fs: error: "));
+    match words {
+        Some((_, words)) => error.help(format!("the file service says: {}", words.trim())),
+        None => error,
+    }
+}
+
 fn judge_end(finished: &Finished, timeout: u64) -> Result<()> {
     let message = match &finished.end {
         End::Seen => return Ok(()),
-        // Our own words, for a disk that we cannot use: the line says it all.
-        End::Failed(line) => {
-            return Err(Error::new(format!(
-                "the system failed: {}",
-                line.trim_end()
-            )));
-        }
+        End::Failed(line) => return Err(failed(line, &finished.output)),
         End::Exited(status) => format!("QEMU ended too early ({status})"),
         End::TimedOut => format!("not finished after {timeout} s"),
     };
