@@ -59,7 +59,7 @@ pub fn build(args: &SystemArgs) -> Result<Built> {
         House::Foreign => args.search_path.clone(),
         House::Ours => {
             make_pds(&root, &loaded.system, &args.build_dir)?;
-            let rules = args.system.with_file_name("policy.toml");
+            let rules = policy_file(args);
             crate::policy::write(&rules, &loaded.system, &args.build_dir)?;
             // Last: the tables say how long the other files are.
             topology::write_all(&loaded.system, &args.build_dir)?;
@@ -95,6 +95,17 @@ fn with_overlays(args: &SystemArgs) -> Result<PathBuf> {
     let result = args.build_dir.join(Path::new(name).with_extension("xml"));
     workspace::write(&result, text.as_bytes())?;
     Ok(result)
+}
+
+/// The policy: of the last overlay NAME.xml that has a NAME.policy.toml, or else the system's.
+fn policy_file(args: &SystemArgs) -> PathBuf {
+    let mut of_overlays = args
+        .overlay
+        .iter()
+        .map(|overlay| overlay.with_extension("policy.toml"));
+    of_overlays
+        .rfind(|file| file.is_file())
+        .unwrap_or_else(|| args.system.with_file_name("policy.toml"))
 }
 
 /// Crate of a PD: what is left of its image's name without endings.

@@ -9,6 +9,9 @@
 //! window_ms = 1000           # ... in any window of so many milliseconds
 //! beyond = "escalate"        # one restart too many: "escalate", "stop" or "reset"
 //! strategy = "one_for_one"   # of a supervisor: also "rest_for_one", "one_for_all"
+//! heartbeat_ms = 20          # asked so often whether it is alive; 0: never
+//! heartbeat_timeout_ms = 60  # an answer that takes longer is a hang; 0: none is
+//! progress_timeout_ms = 0    # so long it may have work and finish none; 0: for ever
 //!
 //! [pd.blk]                   # overrides for one PD
 //! restarts_max = 10
@@ -45,6 +48,9 @@ struct Entry {
     window_ms: Option<Spanned<u32>>,
     beyond: Option<BeyondName>,
     strategy: Option<StrategyName>,
+    heartbeat_ms: Option<u32>,
+    heartbeat_timeout_ms: Option<Spanned<u32>>,
+    progress_timeout_ms: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -94,7 +100,26 @@ impl Entry {
             Some(StrategyName::OneForAll) => policy.strategy = Strategy::OneForAll,
             None => {}
         }
+        self.liveness_over(&mut policy, wrong);
         policy
+    }
+
+    fn liveness_over(&self, policy: &mut ChildPolicy, wrong: &mut Vec<Diagnostic>) {
+        policy.heartbeat_ms = self.heartbeat_ms.unwrap_or(policy.heartbeat_ms);
+        policy.progress_timeout_ms = self
+            .progress_timeout_ms
+            .unwrap_or(policy.progress_timeout_ms);
+        if let Some(value) = &self.heartbeat_timeout_ms {
+            policy.heartbeat_timeout_ms = *value.get_ref();
+            if (1..policy.heartbeat_ms).contains(value.get_ref()) {
+                let message = format!("heartbeat_timeout_ms is {}", value.get_ref());
+                let help = format!(
+                    "the PD is asked every {} ms; give it longer, or 0 for ever",
+                    policy.heartbeat_ms
+                );
+                wrong.push(Diagnostic::error(message, &value.span()).help(help));
+            }
+        }
     }
 }
 
@@ -197,6 +222,10 @@ mod tests {
             ("[pd.blk]\nwindow_ms = 0\n", "window_ms is 0"),
             ("[pd.blk]\nbeyond = \"panic\"\n", "unknown variant `panic`"),
             ("[pd.blk]\nstrategy = 3\n", "policy.toml:2:12"),
+            (
+                "[pd.blk]\nheartbeat_ms = 50\nheartbeat_timeout_ms = 40\n",
+                "the PD is asked every 50 ms",
+            ),
             ("[pd.blk\n", "policy.toml:1:"),
         ] {
             let found = messages(text);

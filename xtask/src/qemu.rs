@@ -17,7 +17,13 @@ use crate::error::{Context, Error, Result};
 use crate::symbolize::Filter;
 
 /// One instruction is one nanosecond, and waiting takes no time of the host.
-const ICOUNT: [&str; 2] = ["-icount", "shift=0,sleep=off,align=off"];
+const ICOUNT: [&str; 4] = [
+    "-icount",
+    "shift=0,sleep=off,align=off",
+    // The real-time clock too: its alarm must not depend on the host.
+    "-rtc",
+    "clock=vm",
+];
 /// A failed system that has said nothing for so long has said all.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 /// How often the time is looked at while nothing comes.

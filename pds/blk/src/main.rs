@@ -76,6 +76,10 @@ impl Blk {
             self.channels[clients.trailing_zeros() as usize].notify();
             clients &= clients - 1;
         }
+        pd_setup::work(
+            self.service.in_progress_count(),
+            self.service.completed_count(),
+        );
     }
 }
 

@@ -70,6 +70,8 @@ pub struct Service<D> {
     free_tags: u64,
     /// Clients to notify, as bits.
     to_notify: u64,
+    /// Requests completed by the device in this life.
+    completed: u64,
 }
 
 impl<D: Device> Service<D> {
@@ -100,7 +102,18 @@ impl<D: Device> Service<D> {
             in_progress: [const { None }; TAGS],
             free_tags: u64::MAX.checked_shr((TAGS - depth) as u32).unwrap_or(0),
             to_notify: 0,
+            completed: 0,
         })
+    }
+
+    /// Requests that the device has and has not completed.
+    pub fn in_progress_count(&self) -> u64 {
+        self.in_progress.iter().flatten().count() as u64
+    }
+
+    /// Requests that the device has completed in this life.
+    pub fn completed_count(&self) -> u64 {
+        self.completed
     }
 
     /// Returns the device, if there is one.
@@ -128,6 +141,7 @@ impl<D: Device> Service<D> {
                 panic!("the disk reports tag {tag} as done, which was not in progress");
             };
             self.free_tags |= 1 << tag;
+            self.completed += 1;
             let index = done.client as usize;
             let client = &mut self.clients[index];
             client.table.take_up(&done.ticket);

@@ -12,11 +12,11 @@
 
 extern crate alloc;
 
-use alloc::{string::String, vec, vec::Vec};
+use alloc::{format, string::String, vec, vec::Vec};
 
 use chaos_service::{
-    plan::{Kill, NOP, Plan},
-    points::{self, Point},
+    plan::{Death, Kill, NOP, Plan},
+    points::{self, Points},
     settings::Settings,
 };
 use log::{info, warn};
@@ -29,14 +29,20 @@ use topology::Topology;
 /// A point that its victim did not reach is tried again when it has been drawn so many times.
 const CHANCE: u32 = 8;
 
+/// Periods after a hang until its supervisor must have noticed.
+const HANG_PATIENCE_PERIODS: u32 = 450;
+/// A victim whose heartbeat goes on after so many periods has not reached the point.
+const HEARTBEAT_PERIODS: u32 = 20;
+
 struct Victim {
     name: String,
-    points: Vec<Point>,
+    points: Points,
     /// How often in a row the victim did not get to each point.
     misses: Vec<u32>,
     code: SharedMut,
     code_base: u64,
     data: SharedRef,
+    vitals: Option<SharedRef>,
     kills: u32,
 }
 
@@ -54,13 +60,17 @@ fn init() -> impl Handler {
         Settings::parse(&pd_setup::reads(&region).read(0))
     });
     let mut victims = victims(&topology);
-    let counts: Vec<_> = victims.iter().map(|victim| victim.points.len()).collect();
+    let hangs = topology.region("chaos_hangs").is_some();
+    let counts: Vec<_> = victims
+        .iter()
+        .map(|victim| victim.points.points.len())
+        .collect();
     info!(
-        "seed={seed} victims={} points={}",
+        "seed={seed} hangs={hangs} victims={} points={}",
         victims.len(),
         counts.iter().sum::<usize>()
     );
-    let mut plan = Plan::new(seed);
+    let mut plan = Plan::new(seed, hangs);
     rest(start);
     while let Some(kill) = plan.next(&counts) {
         let victim = &mut victims[kill.victim];
@@ -91,11 +101,14 @@ fn victims(topology: &Topology<'static>) -> Vec<Victim> {
         let points = points::find(&pd_setup::reads(&elf), code_base..code_base + code.size);
         Some(Victim {
             name: name.into(),
-            misses: vec![0; points.len()],
+            misses: vec![0; points.points.len()],
             points,
             code: pd_setup::writes(&code),
             code_base,
             data: pd_setup::reads(&data),
+            vitals: topology
+                .region(&format!("{name}_vitals"))
+                .map(|region| pd_setup::reads(&region)),
             kills: 0,
         })
     });
@@ -104,7 +117,7 @@ fn victims(topology: &Topology<'static>) -> Vec<Victim> {
 
 impl Victim {
     fn write(&mut self, point: usize, instruction: u32) {
-        let offset = (self.points[point].address - self.code_base) as usize;
+        let offset = (self.points.points[point].address - self.code_base) as usize;
         self.code.store_u32(offset, instruction);
         cache::unify_instructions(self.code.addr() + offset, size_of::<u32>());
     }
@@ -121,6 +134,13 @@ impl Victim {
         }
     }
 
+    /// How often it has answered its supervisor, if that can be seen.
+    fn beats(&self) -> u64 {
+        self.vitals
+            .as_ref()
+            .map_or(0, |page| vitals::read(page).beats)
+    }
+
     fn epoch(&self) -> u32 {
         // Start information comes right after the stack, whose size it states itself: look for it
         // at page boundaries.
@@ -135,13 +155,29 @@ impl Victim {
 /// Plants the instruction and waits until it has killed.
 fn attempt(victim: &mut Victim, kill: Kill, patience: u32) {
     let epoch = victim.epoch();
-    victim.write(kill.point, kill.death.instruction());
-    for _ in 0..patience {
+    let Some((place, target)) = victim.points.place(kill.point, kill.death) else {
+        return;
+    };
+    let address = victim.points.points[place].address;
+    victim.write(place, kill.death.instruction(address, target));
+    let patience = match kill.death.is_hang() {
+        true => patience.max(HANG_PATIENCE_PERIODS),
+        false => patience,
+    };
+    let mut beats = victim.beats();
+    for period in 1..=patience {
         rest(1);
+        if period % HEARTBEAT_PERIODS == 0 && kill.death != Death::LostIrq {
+            let before = core::mem::replace(&mut beats, victim.beats());
+            if before != beats && period > HEARTBEAT_PERIODS && kill.death.is_hang() {
+                // It lives, so it does not come to that point.
+                break;
+            }
+        }
         if victim.epoch() != epoch {
             victim.kills += 1;
             victim.misses[kill.point] = 0;
-            let point = &victim.points[kill.point].name;
+            let point = &victim.points.points[place].name;
             let (name, count) = (&victim.name, victim.kills);
             info!(
                 "KILL pd={name} point={point} death={} count={count}",
@@ -150,6 +186,6 @@ fn attempt(victim: &mut Victim, kill: Kill, patience: u32) {
             return;
         }
     }
-    victim.write(kill.point, NOP);
+    victim.write(place, NOP);
     victim.misses[kill.point] = 1;
 }

@@ -4,7 +4,7 @@
 //! Which victim dies next, at which of its points, of what: a seeded sequence, so that a run can
 //! be repeated.
 
-/// How a victim dies: an A64 instruction that faults.
+/// How a victim dies: an A64 instruction that faults, or one after which it does nothing any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Death {
     /// `udf #0`.
@@ -15,8 +15,15 @@ pub enum Death {
     WildJump,
     /// `ldr xzr, [pc, #-0x100000]`: a load from below the code, where nothing is mapped.
     WildRead,
+    /// `b .`: a loop without an end.
+    BusyLoop,
+    /// A branch into a receive that swallows everything, to block in for ever.
+    Deadlock,
+    /// A branch over the acknowledgement of an interrupt.
+    LostIrq,
 }
 
+/// Deaths by a fault.
 const DEATHS: [Death; 4] = [
     Death::IllegalInstruction,
     Death::Breakpoint,
@@ -24,10 +31,21 @@ const DEATHS: [Death; 4] = [
     Death::WildRead,
 ];
 
+/// Deaths that only a missing heartbeat shows.
+const HANGS: [Death; 3] = [Death::BusyLoop, Death::Deadlock, Death::LostIrq];
+
+/// `b`, from `address` to `target`. Both are in one program, so the distance fits.
+const fn branch(address: u64, target: u64) -> u32 {
+    let words = (target.wrapping_sub(address) as i64 / 4) as u32;
+    0x1400_0000 | words & 0x03ff_ffff
+}
+
 impl Death {
-    /// The instruction.
-    pub const fn instruction(self) -> u32 {
+    /// The instruction, to be written at `address`, with the place that it branches to.
+    pub const fn instruction(self, address: u64, target: u64) -> u32 {
         match self {
+            Self::BusyLoop => branch(address, address),
+            Self::Deadlock | Self::LostIrq => branch(address, target),
             Self::IllegalInstruction => 0x0000_0000,
             Self::Breakpoint => 0xd420_0000,
             Self::WildJump => 0xd61f_03e0,
@@ -42,7 +60,15 @@ impl Death {
             Self::Breakpoint => "breakpoint",
             Self::WildJump => "wild_jump",
             Self::WildRead => "wild_read",
+            Self::BusyLoop => "busy_loop",
+            Self::Deadlock => "deadlock",
+            Self::LostIrq => "lost_irq",
         }
+    }
+
+    /// Whether nobody faults.
+    pub fn is_hang(self) -> bool {
+        HANGS.contains(&self)
     }
 }
 
@@ -65,14 +91,16 @@ pub struct Kill {
 pub struct Plan {
     state: u64,
     turn: usize,
+    hangs: bool,
 }
 
 impl Plan {
-    /// Starts the sequence of `seed`.
-    pub const fn new(seed: u64) -> Self {
+    /// Starts the sequence of `seed`; with `hangs`, nobody dies of a fault.
+    pub const fn new(seed: u64, hangs: bool) -> Self {
         Self {
             state: seed,
             turn: 0,
+            hangs,
         }
     }
 
@@ -92,7 +120,8 @@ impl Plan {
             .find(|&victim| points[victim] > 0)?;
         self.turn = victim + 1;
         let point = (self.random() % points[victim] as u64) as usize;
-        let death = DEATHS[(self.random() % DEATHS.len() as u64) as usize];
+        let deaths = if self.hangs { &HANGS[..] } else { &DEATHS[..] };
+        let death = deaths[(self.random() % deaths.len() as u64) as usize];
         Some(Kill {
             victim,
             point,
@@ -107,7 +136,7 @@ mod tests {
 
     #[test]
     fn victims_take_turns_and_one_without_points_is_passed_over() {
-        let mut plan = Plan::new(1);
+        let mut plan = Plan::new(1, false);
         let victims: Vec<_> = (0..6)
             .map(|_| plan.next(&[3, 0, 1]).expect("points").victim)
             .collect();
@@ -117,9 +146,22 @@ mod tests {
     }
 
     #[test]
+    fn branches_go_where_they_shall() {
+        assert_eq!(Death::BusyLoop.instruction(0x1000, 0), 0x1400_0000);
+        assert_eq!(Death::Deadlock.instruction(0x1000, 0x1010), 0x1400_0004);
+        assert_eq!(Death::LostIrq.instruction(0x1000, 0xff8), 0x17ff_fffe);
+    }
+
+    #[test]
+    fn without_hangs_every_death_is_a_fault() {
+        let mut plan = Plan::new(7, false);
+        assert!((0..200).all(|_| !plan.next(&[5]).expect("points").death.is_hang()));
+    }
+
+    #[test]
     fn a_seed_is_a_sequence_and_reaches_every_point_and_death() {
         let run = |seed| {
-            let mut plan = Plan::new(seed);
+            let mut plan = Plan::new(seed, seed == 8);
             (0..200)
                 .map(|_| plan.next(&[5]).expect("points"))
                 .collect::<Vec<_>>()
@@ -131,6 +173,9 @@ mod tests {
         }
         for death in DEATHS {
             assert!(run(7).iter().any(|kill| kill.death == death));
+        }
+        for death in HANGS {
+            assert!(run(8).iter().any(|kill| kill.death == death));
         }
     }
 }

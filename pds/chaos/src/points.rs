@@ -11,6 +11,8 @@ use alloc::{string::String, vec, vec::Vec};
 
 use sel4_shared_memory::SharedRef;
 
+use crate::plan::Death;
+
 /// A place in a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Point {
@@ -18,6 +20,36 @@ pub struct Point {
     pub address: u64,
     /// Its name.
     pub name: String,
+}
+
+/// Where the runtime blocks for ever; not a place to kill at.
+const BLOCK_FOR_EVER: &str = "runtime.block_for_ever";
+/// Endings of the names of the points around an acknowledgement.
+const AROUND_ACK: (&str, &str) = (".before_ack", ".after_ack");
+
+/// The fault points of a program, and the places that a kill can branch to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Points {
+    /// Where it can be killed.
+    pub points: Vec<Point>,
+    /// Where it would block for ever.
+    pub block_for_ever: Option<u64>,
+}
+
+impl Points {
+    /// Where to kill, and where to branch to, for a kill planned at `point`; `None`: this program cannot
+    /// die so.
+    pub fn place(&self, point: usize, death: Death) -> Option<(usize, u64)> {
+        match death {
+            Death::Deadlock => Some((point, self.block_for_ever?)),
+            Death::LostIrq => {
+                let with = |end: &str| self.points.iter().position(|p| p.name.ends_with(end));
+                let (before, after) = (with(AROUND_ACK.0)?, with(AROUND_ACK.1)?);
+                Some((before, self.points[after].address))
+            }
+            _ => Some((point, 0)),
+        }
+    }
 }
 
 const SECTION: &[u8] = b".fault_points";
@@ -44,8 +76,14 @@ fn section(elf: &SharedRef, headers: &[u8], index: usize) -> Option<Vec<u8>> {
 }
 
 /// The points of the program in `elf` that lie in `code` (addresses), without repetitions.
-pub fn find(elf: &SharedRef, code: core::ops::Range<u64>) -> Vec<Point> {
-    entries(elf).map_or_else(Vec::new, |bytes| parse(&bytes, code))
+pub fn find(elf: &SharedRef, code: core::ops::Range<u64>) -> Points {
+    let mut points = entries(elf).map_or_else(Vec::new, |bytes| parse(&bytes, code));
+    let block = points.iter().position(|point| point.name == BLOCK_FOR_EVER);
+    let block_for_ever = block.map(|index| points.remove(index).address);
+    Points {
+        points,
+        block_for_ever,
+    }
 }
 
 fn entries(elf: &SharedRef) -> Option<Vec<u8>> {

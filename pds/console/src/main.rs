@@ -44,11 +44,16 @@ impl Uart for Pl011 {
     fn put(&mut self, byte: u8) {
         while self.0.is_tx_fifo_full() {}
         self.0.write_word(byte);
+        if byte == b'\n' {
+            // Whoever writes log lines faster than the UART takes them keeps us from our event loop.
+            pd_setup::pulse();
+        }
     }
 }
 
 #[protection_domain(stack_size = 0x8000, heap_size = 0x20000)]
 fn init() -> impl Handler {
+    pd_setup::vitals();
     // Bytes beyond STATE_BYTES are the console's own log ring: it has no other one.
     let (state_vaddr, state_size) = (
         *var!(console_state_vaddr: usize = 0),

@@ -37,6 +37,14 @@ pub enum Kind {
     Trap(u8),
     /// The child is a supervisor and has given up.
     Escalation,
+    /// It runs and does not come back to its event loop.
+    BusyLoop,
+    /// It waits for something that does not come.
+    Deadlock,
+    /// Its interrupt does not reach it any more.
+    LostIrq,
+    /// It has work and finishes none.
+    StuckQueue,
     /// A message that is no fault: the child called its fault endpoint. The payload is the label.
     Message(u64),
 }
@@ -54,6 +62,10 @@ impl fmt::Display for Kind {
             Self::BadSystemCall => f.write_str("bad_system_call"),
             Self::Trap(class) => write!(f, "trap_{class:#x}"),
             Self::Escalation => f.write_str("escalation"),
+            Self::BusyLoop => f.write_str("busy_loop"),
+            Self::Deadlock => f.write_str("deadlock"),
+            Self::LostIrq => f.write_str("lost_irq"),
+            Self::StuckQueue => f.write_str("stuck_queue"),
             Self::Message(label) => write!(f, "message_{label:#x}"),
         }
     }
@@ -91,13 +103,26 @@ fn vm_kind(is_fetch: bool, syndrome: u64) -> Kind {
 }
 
 impl Fault {
+    /// A hang: the supervisor noticed it by itself.
+    pub const fn hang(kind: Kind) -> Self {
+        Self {
+            kind,
+            pc: None,
+            address: None,
+        }
+    }
+
     /// Decodes a fault message with its message registers; missing ones count as absent.
     pub fn decode(label: u64, registers: &[u64]) -> Self {
         let register = |index: usize| registers.get(index).copied();
         let (kind, pc, address) = match label {
             labels::FAULT_VM => {
                 let fetch = register(2) == Some(1);
-                (vm_kind(fetch, register(3).unwrap_or(0)), register(0), register(1))
+                (
+                    vm_kind(fetch, register(3).unwrap_or(0)),
+                    register(0),
+                    register(1),
+                )
             }
             labels::FAULT_CAP => (Kind::BadCapability, register(0), register(1)),
             labels::FAULT_UNKNOWN_SYSCALL => (Kind::BadSystemCall, register(8), register(12)),
@@ -138,12 +163,18 @@ mod tests {
             assert_eq!(kind(labels::FAULT_VM, &[1, 2, 0, stage_2]), expected);
             assert_eq!(kind(labels::FAULT_VM, &[1, 2, 0, stage_1]), expected);
         }
-        assert_eq!(kind(labels::FAULT_VM, &[1, 2, 1, 0x8200_0006]), Kind::Execute);
+        assert_eq!(
+            kind(labels::FAULT_VM, &[1, 2, 1, 0x8200_0006]),
+            Kind::Execute
+        );
     }
 
     #[test]
     fn a_breakpoint_is_one_in_every_configuration() {
-        assert_eq!(kind(labels::FAULT_DEBUG_EXCEPTION, &[4, 3]), Kind::Breakpoint);
+        assert_eq!(
+            kind(labels::FAULT_DEBUG_EXCEPTION, &[4, 3]),
+            Kind::Breakpoint
+        );
         assert_eq!(kind(labels::FAULT_VCPU, &[0xf200_0001]), Kind::Breakpoint);
     }
 

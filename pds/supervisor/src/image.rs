@@ -48,10 +48,15 @@ impl core::fmt::Display for ImageError {
             Self::CutOff => f.write_str("saved ELF: cut off"),
             Self::TooManySegments => f.write_str("saved ELF: too many segments"),
             Self::Outside(vaddr) => {
-                write!(f, "saved ELF: segment at {vaddr:#x} is outside of the code and data regions")
+                write!(
+                    f,
+                    "saved ELF: segment at {vaddr:#x} is outside of the code and data regions"
+                )
             }
             Self::Entry(entry) => write!(f, "saved ELF: entry {entry:#x} is in no code segment"),
-            Self::NoStartInfo => f.write_str("saved ELF: no start information, not linked with pd.ld"),
+            Self::NoStartInfo => {
+                f.write_str("saved ELF: no start information, not linked with pd.ld")
+            }
         }
     }
 }
@@ -151,7 +156,11 @@ impl Image {
             let range = start..start + segment.file_bytes as u64;
             !segment.is_data && range.contains(&image.entry)
         });
-        if entry_is_code { Ok(image) } else { Err(ImageError::Entry(image.entry)) }
+        if entry_is_code {
+            Ok(image)
+        } else {
+            Err(ImageError::Entry(image.entry))
+        }
     }
 
     fn add(
@@ -174,7 +183,9 @@ impl Image {
         if file_bytes == 0 {
             return Ok(());
         }
-        let file_end = file_offset.checked_add(file_bytes).ok_or(ImageError::CutOff)?;
+        let file_end = file_offset
+            .checked_add(file_bytes)
+            .ok_or(ImageError::CutOff)?;
         if file_end > elf.len() as u64 || file_bytes > memory_bytes {
             return Err(ImageError::CutOff);
         }
@@ -224,7 +235,11 @@ impl Image {
     /// The child must not be running.
     pub fn load(&self, elf: &SharedRef, code: &mut SharedMut, data: &mut SharedMut, life: Life) {
         for segment in self.segments() {
-            let region = if segment.is_data { &mut *data } else { &mut *code };
+            let region = if segment.is_data {
+                &mut *data
+            } else {
+                &mut *code
+            };
             region.copy_from(segment.offset, elf, segment.file_offset, segment.file_bytes);
             let zeros = segment.memory_bytes - segment.file_bytes;
             if zeros > 0 {

@@ -14,6 +14,7 @@ extern crate alloc;
 pub mod fault;
 pub mod id_registers;
 pub mod image;
+pub mod liveness;
 pub mod report;
 pub mod state;
 pub mod tree;

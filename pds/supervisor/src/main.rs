@@ -1,7 +1,8 @@
 // Copyright 2026, The Kintsugi authors
 // SPDX-License-Identifier: BSD-2-Clause
 
-//! A supervisor: receives its children's faults, asks the library what to do, and does it.
+//! A supervisor: receives its children's faults, notices their hangs, asks the library what to do, and
+//! does it.
 //!
 //! The same program is every supervisor of the tree; which children it has is in its topology
 //! table. It may die at any of its fault points: its parent restarts it, and it takes up again
@@ -13,14 +14,14 @@
 extern crate alloc;
 
 mod reporter;
+mod ticks;
+mod watch;
 
 use alloc::{vec, vec::Vec};
 
 use black_box::Action;
 use log::{error, info};
-use microkit_abi::{
-    cache, first_reply, ipc_buffer, labels, message, psci, slots, syscalls, tcb,
-};
+use microkit_abi::{cache, first_reply, ipc_buffer, labels, message, psci, slots, syscalls, tcb};
 use policy::Policy;
 use recovery::fault_point;
 use reporter::Reporter;
@@ -36,6 +37,7 @@ use supervisor_service::{
     tree::{ChildState, Decision, Phase, Tree},
 };
 use topology::Topology;
+use watch::{Noticed, Watch};
 
 /// What a child's lives are made from.
 struct Supervised {
@@ -47,11 +49,15 @@ struct Supervised {
     image: Image,
 }
 
+/// `svc #0`, the instruction of every system call.
+const SVC_0: u32 = 0xd400_0001;
+
 struct Supervisor {
     tree: Tree,
     children: Vec<Supervised>,
     state: Option<State>,
     reporter: Reporter,
+    watch: Watch,
 }
 
 #[protection_domain(heap_size = 0x20000, stack_size = 0x4000)]
@@ -61,29 +67,45 @@ fn init() -> impl Handler {
     let topology = pd_setup::topology();
     let policy = policy(&topology);
     let mut reporter = Reporter::new(&topology);
+    let mut watch = Watch::new(&topology);
     let (mut children, mut states) = (Vec::new(), Vec::new());
     for child in topology.children() {
         match supervise(child) {
             Ok(supervised) => {
                 let data = supervised.data.as_shared_ref();
                 reporter.add(&topology, &child, &supervised.image, data);
+                watch.add(&topology, &child, policy.of(child.name));
                 children.push(supervised);
                 states.push(ChildState::new(policy.of(child.name)));
             }
             Err(cause) => error!("{}: not started: {cause}", child.name),
         }
     }
-    let tree = Tree { strategy: policy.of(topology.name()).strategy, children: states };
-    let mut supervisor = Supervisor { tree, children, state: None, reporter };
+    let tree = Tree {
+        strategy: policy.of(topology.name()).strategy,
+        children: states,
+    };
+    let mut supervisor = Supervisor {
+        tree,
+        children,
+        state: None,
+        reporter,
+        watch,
+    };
     supervisor.take_up(&topology);
-    info!("supervising {} protection domains", supervisor.children.len());
+    info!(
+        "supervising {} protection domains",
+        supervisor.children.len()
+    );
     recovery::ready();
     supervisor
 }
 
 /// The system's policy, or the defaults where system.xml gives this PD none.
 fn policy(topology: &Topology<'static>) -> Policy<'static> {
-    let Some(region) = topology.region("policy") else { return Policy::EMPTY };
+    let Some(region) = topology.region("policy") else {
+        return Policy::EMPTY;
+    };
     let region = pd_setup::reads(&region);
     let mut bytes = vec![0; region.len()];
     region.read_bytes(0, &mut bytes);
@@ -91,7 +113,9 @@ fn policy(topology: &Topology<'static>) -> Policy<'static> {
 }
 
 fn supervise(child: topology::Child<'static>) -> Result<Supervised, &'static str> {
-    let parts = child.parts.ok_or("it has no NAME_code, NAME_data and NAME_elf regions here")?;
+    let parts = child
+        .parts
+        .ok_or("it has no NAME_code, NAME_data and NAME_elf regions here")?;
     let mapped = |vaddr: u64, size: u64| SharedMut::from_mapped(vaddr as usize, size as usize);
     let elf = SharedRef::from_mapped(parts.elf.vaddr as usize, parts.elf.file_len as usize)
         .map_err(|_| "its saved ELF is not mapped")?;
@@ -129,17 +153,42 @@ impl Supervised {
         })
     }
 
+    /// How a stopped child came to be silent: it is in a system call, or it was running.
+    fn silence(&self) -> Kind {
+        let Ok(registers) = tcb::read(self.tcb()) else {
+            return Kind::BusyLoop;
+        };
+        let offset = self.image.code_offset(registers[tcb::PC]);
+        match offset.map(|offset| self.code.load_u32(offset)) {
+            Some(SVC_0) => Kind::Deadlock,
+            _ => Kind::BusyLoop,
+        }
+    }
+
     /// Loads the segments and runs the child at its entry.
     fn start(&mut self, epoch: u32, fault_ticks: u64) {
-        let life = Life { epoch, fault_ticks, ipc_buffer: ipc_buffer::address() as u64 };
-        self.image.load(&self.elf, &mut self.code, &mut self.data, life);
+        let life = Life {
+            epoch,
+            fault_ticks,
+            ipc_buffer: ipc_buffer::address() as u64,
+        };
+        self.image
+            .load(&self.elf, &mut self.code, &mut self.data, life);
         fault_point!("supervisor.loaded");
-        for segment in self.image.segments().iter().filter(|segment| !segment.is_data) {
+        for segment in self
+            .image
+            .segments()
+            .iter()
+            .filter(|segment| !segment.is_data)
+        {
             cache::unify_instructions(self.code.addr() + segment.offset, segment.memory_bytes);
         }
         fault_point!("supervisor.before_restart");
         if let Err(refused) = tcb::restart(self.tcb(), self.image.entry) {
-            error!("{}: restart refused with kernel error {}", self.name, refused.0);
+            error!(
+                "{}: restart refused with kernel error {}",
+                self.name, refused.0
+            );
         }
     }
 }
@@ -182,6 +231,7 @@ impl Supervisor {
         let epoch = self.tree.children[child].record.epoch;
         self.children[child].start(epoch, fault_ticks);
         fault_point!("supervisor.restarted");
+        self.watch.restarted(child);
         self.set_phase(child, Phase::Running);
     }
 
@@ -210,10 +260,15 @@ impl Supervisor {
 
     /// Leaves the rest to the parent. A root supervisor has none, and resets the machine.
     fn escalate(&mut self) {
-        let Some(state) = &mut self.state else { return self.reset() };
+        let Some(state) = &mut self.state else {
+            return self.reset();
+        };
         state.set_escalated(true);
         fault_point!("supervisor.escalating");
-        syscalls::call(slots::FAULT, message::MessageInfo::new(labels::ESCALATED, 0));
+        syscalls::call(
+            slots::FAULT,
+            message::MessageInfo::new(labels::ESCALATED, 0),
+        );
     }
 
     fn reset(&self) {
@@ -225,9 +280,14 @@ impl Supervisor {
     fn on_fault(&mut self, child: usize, fault: Fault, fault_ticks: u64) {
         let now_ms = fault_ticks / (recovery::ticks_per_second() / 1_000);
         let decision = self.tree.on_fault(child, now_ms);
+        self.carry_out(decision, child, fault, fault_ticks);
+    }
+
+    fn carry_out(&mut self, decision: Decision, child: usize, fault: Fault, fault_ticks: u64) {
         let action = match decision {
             Decision::Start(child) => {
-                self.reporter.first_life(child, &mut self.children[child].data);
+                self.reporter
+                    .first_life(child, &mut self.children[child].data);
                 return self.start(child, fault_ticks);
             }
             Decision::Restart(_) => Action::Restart,
@@ -253,6 +313,30 @@ impl Supervisor {
             Decision::Reset => self.reset(),
         }
     }
+
+    /// A hang is a fault that the supervisor finds by itself: the child is stopped, and then treated
+    /// like any that died.
+    fn on_hang(&mut self, noticed: &Noticed) {
+        let ticks = recovery::ticks();
+        let child = noticed.child;
+        if let Err(refused) = tcb::suspend(self.children[child].tcb()) {
+            error!(
+                "{}: stop refused with kernel error {}",
+                self.children[child].name, refused.0
+            );
+        }
+        fault_point!("supervisor.hang");
+        let fault = Fault::hang(
+            noticed
+                .kind
+                .unwrap_or_else(|| self.children[child].silence()),
+        );
+        if noticed.hopeless {
+            let decision = self.tree.give_up(child);
+            return self.carry_out(decision, child, fault, ticks);
+        }
+        self.on_fault(child, fault, ticks);
+    }
 }
 
 impl Handler for Supervisor {
@@ -268,16 +352,33 @@ impl Handler for Supervisor {
         let fault = with_msg_regs(|registers| {
             Fault::decode(msg_info.label(), &registers[..msg_info.count()])
         });
-        match self.children.iter().position(|supervised| supervised.id == child.index()) {
+        match self
+            .children
+            .iter()
+            .position(|supervised| supervised.id == child.index())
+        {
             Some(found) if self.children[found].answers(fault) => {}
             Some(found) => self.on_fault(found, fault, fault_ticks),
-            None => error!("child {} faulted ({}), not supervised", child.index(), fault.kind),
+            None => error!(
+                "child {} faulted ({}), not supervised",
+                child.index(),
+                fault.kind
+            ),
         }
         // No reply: a restart has cancelled the fault, and a stopped child stays where it is.
         Ok(None)
     }
 
-    fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
+    fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
+        fault_point!("supervisor.notified");
+        let epochs = self
+            .tree
+            .children
+            .iter()
+            .map(|child| (child.record.phase == Phase::Running).then_some(child.record.epoch));
+        if let Some(noticed) = self.watch.notified(channels, epochs) {
+            self.on_hang(&noticed);
+        }
         Ok(())
     }
 }

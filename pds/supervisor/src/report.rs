@@ -206,6 +206,10 @@ fn number(kind: Kind) -> (black_box::Kind, u64) {
         Kind::BadCapability => black_box::Kind::BadCapability,
         Kind::BadSystemCall => black_box::Kind::BadSystemCall,
         Kind::Escalation => black_box::Kind::Escalation,
+        Kind::BusyLoop => black_box::Kind::BusyLoop,
+        Kind::Deadlock => black_box::Kind::Deadlock,
+        Kind::LostIrq => black_box::Kind::LostIrq,
+        Kind::StuckQueue => black_box::Kind::StuckQueue,
         Kind::Trap(class) => return (black_box::Kind::Trap, u64::from(class)),
         Kind::Message(label) => return (black_box::Kind::Message, label),
     };

@@ -47,7 +47,10 @@ const fn pair(low: u32, high: u32) -> u64 {
 }
 
 fn check(phase: u32, epoch: u32, restarts: u32) -> u32 {
-    Crc32c::new().word(pair(phase, epoch)).word(u64::from(restarts)).finish()
+    Crc32c::new()
+        .word(pair(phase, epoch))
+        .word(u64::from(restarts))
+        .finish()
 }
 
 impl State {
@@ -74,7 +77,8 @@ impl State {
 
     /// Remembers for the next life that this one ends by escalating, or that it has begun anew.
     pub fn set_escalated(&mut self, escalated: bool) {
-        self.region.store_u32(ESCALATED_OFFSET, u32::from(escalated));
+        self.region
+            .store_u32(ESCALATED_OFFSET, u32::from(escalated));
     }
 
     fn offset(id: usize) -> usize {
@@ -90,7 +94,8 @@ impl State {
 
     /// Stores the time of the restart with number `restarts` in a child's history.
     pub fn store_time(&mut self, id: usize, position: usize, time_ms: u64) {
-        self.region.store_u64(Self::offset(id) + RECORD_BYTES + position * 8, time_ms);
+        self.region
+            .store_u64(Self::offset(id) + RECORD_BYTES + position * 8, time_ms);
     }
 
     /// Loads what is known of a child. A torn record counts as `Loading`, with the epoch that is
@@ -105,7 +110,14 @@ impl State {
             3 if whole => Phase::Stopped,
             _ => Phase::Loading,
         };
-        (Record { phase, epoch, restarts }, entry.history.map(U64::get))
+        (
+            Record {
+                phase,
+                epoch,
+                restarts,
+            },
+            entry.history.map(U64::get),
+        )
     }
 }
 
@@ -126,7 +138,11 @@ mod tests {
     #[test]
     fn what_was_stored_is_there_in_the_next_life() {
         let region = HostRegion::new(region_bytes(3));
-        let record = Record { phase: Phase::Running, epoch: 7, restarts: 9 };
+        let record = Record {
+            phase: Phase::Running,
+            epoch: 7,
+            restarts: 9,
+        };
         let (mut state, _) = State::attach(region.shared_mut(&Life::endless()));
         state.store(2, &record);
         state.store_time(2, 8, 1234);
@@ -139,8 +155,16 @@ mod tests {
 
     #[test]
     fn dying_in_the_middle_of_a_store_means_loading_or_one_of_the_two() {
-        let old = Record { phase: Phase::Running, epoch: 7, restarts: 9 };
-        let new = Record { phase: Phase::Stopped, epoch: 8, restarts: 10 };
+        let old = Record {
+            phase: Phase::Running,
+            epoch: 7,
+            restarts: 9,
+        };
+        let new = Record {
+            phase: Phase::Stopped,
+            epoch: 8,
+            restarts: 10,
+        };
         for torn in 0..=RECORD_BYTES {
             let region = HostRegion::new(region_bytes(0));
             let (mut state, _) = State::attach(region.shared_mut(&Life::endless()));
@@ -159,7 +183,9 @@ mod tests {
         for steps in 0..20 {
             let region = HostRegion::new(region_bytes(2));
             let life = Life::of_steps(steps);
-            let died = life.run(|| drop(State::attach(region.shared_mut(&life)))).is_err();
+            let died = life
+                .run(|| drop(State::attach(region.shared_mut(&life))))
+                .is_err();
             let (state, known) = State::attach(region.shared_mut(&Life::endless()));
             assert!(known != died);
             assert_eq!(state.load(2).0, Record::default());

@@ -82,8 +82,16 @@ pub struct Tree {
 impl ChildState {
     /// A child that nothing is known about.
     pub const fn new(policy: ChildPolicy) -> Self {
-        let record = Record { phase: Phase::New, epoch: 0, restarts: 0 };
-        Self { policy, record, history: [0; RESTARTS_MAX_MAX as usize] }
+        let record = Record {
+            phase: Phase::New,
+            epoch: 0,
+            restarts: 0,
+        };
+        Self {
+            policy,
+            record,
+            history: [0; RESTARTS_MAX_MAX as usize],
+        }
     }
 
     /// Position in the history of the restart before which `restarts_max` others happened.
@@ -114,17 +122,23 @@ impl Tree {
             Phase::Loading | Phase::Running => {}
         }
         if failed.exceeded(now_ms) {
-            return match failed.policy.beyond {
-                Beyond::Escalate => Decision::Escalate,
-                Beyond::Reset => Decision::Reset,
-                Beyond::Stop => {
-                    failed.record.phase = Phase::Stopped;
-                    Decision::Stop
-                }
-            };
+            return self.give_up(child);
         }
         failed.count(now_ms);
         Decision::Restart(self.affected(child))
+    }
+
+    /// Decides about a child that restarts do not help.
+    pub fn give_up(&mut self, child: usize) -> Decision {
+        let failed = &mut self.children[child];
+        match failed.policy.beyond {
+            Beyond::Escalate => Decision::Escalate,
+            Beyond::Reset => Decision::Reset,
+            Beyond::Stop => {
+                failed.record.phase = Phase::Stopped;
+                Decision::Stop
+            }
+        }
     }
 
     /// Children that a restart of `child` takes along: those that have been started and not stopped.
@@ -135,7 +149,10 @@ impl Tree {
             Strategy::OneForAll => 0..self.children.len(),
         };
         let alive = |&index: &usize| {
-            matches!(self.children[index].record.phase, Phase::Loading | Phase::Running)
+            matches!(
+                self.children[index].record.phase,
+                Phase::Loading | Phase::Running
+            )
         };
         range.filter(alive).fold(0, |mask, index| mask | 1 << index)
     }

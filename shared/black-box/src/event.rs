@@ -107,7 +107,11 @@ impl Lines<'_> {
         let name = name_of(&head.name);
         let restarted = matches!(head.action(), Action::Restart | Action::Fallback);
         let epoch = head.epoch.wrapping_add(u32::from(restarted));
-        write!(f, "FAULT pd={name} kind={head} addr={:#x}", head.address)?;
+        // A hang has no address: its PD did nothing wrong that the processor saw.
+        match head.kind().is_hang() {
+            true => write!(f, "HANG pd={name} kind={head}")?,
+            false => write!(f, "FAULT pd={name} kind={head} addr={:#x}", head.address)?,
+        }
         write!(
             f,
             " pc={:#x} epoch={epoch} action={}",

@@ -101,6 +101,12 @@ const KINDS: [(Kind, &str); 19] = [
 ];
 
 impl Kind {
+    /// Whether the supervisor found it, not the processor.
+    #[must_use]
+    pub const fn is_hang(self) -> bool {
+        matches!(self as u16, 32..64)
+    }
+
     /// The kind with this number, or [`Kind::Unknown`].
     #[must_use]
     pub fn from_number(number: u16) -> Self {

@@ -43,6 +43,8 @@ pub mod psci;
 pub mod syscalls;
 #[cfg(target_os = "none")]
 pub mod tcb;
+#[cfg(target_os = "none")]
+pub mod watch;
 
 #[cfg(target_os = "none")]
 pub use config::KernelConfig;

@@ -16,7 +16,8 @@ const REPLY_RECV: i64 = -2;
 const NB_SEND_RECV: i64 = -3;
 const SEND: i64 = -5;
 const NB_SEND: i64 = -6;
-const RECV: i64 = -7;
+/// Number of the call that receives.
+pub const RECV: i64 = -7;
 const WAIT: i64 = -9;
 const NB_WAIT: i64 = -10;
 const YIELD: i64 = -11;

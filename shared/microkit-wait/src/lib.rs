@@ -9,6 +9,9 @@
 //! `sel4-microkit` has no such wait; this crate works beside it but needs our event loop to
 //! deliver what was noted.
 //!
+//! The supervisor's question whether the PD is alive is answered here as in the event loop, and the
+//! vitals say what is waited for.
+//!
 //! Only for a PD without an endpoint: no child, no `pp="true"` channel on which it is called. The
 //! kernel would otherwise refuse the wait with a capability fault.
 
@@ -17,6 +20,7 @@
 
 #[cfg(target_os = "none")]
 mod target {
+    use microkit_abi::watch::{self, Moment};
     use microkit_abi::{noted, syscalls};
     use sel4_microkit::Channel;
 
@@ -27,18 +31,20 @@ mod target {
         if noted::take(mask) != 0 {
             return;
         }
+        watch::tell(Moment::Waiting(mask));
         loop {
-            let bits = syscalls::wait();
+            let bits = watch::received(syscalls::wait());
             noted::note(bits & !mask);
             if bits & mask != 0 {
-                return;
+                break;
             }
         }
+        watch::tell(Moment::Waiting(0));
     }
 
     /// Takes what has arrived, without waiting; says whether `channel` has signalled.
     pub fn poll(channel: Channel) -> bool {
-        noted::note(syscalls::poll());
+        noted::note(watch::received(syscalls::poll()));
         noted::take(1 << channel.index()) != 0
     }
 
@@ -47,13 +53,20 @@ mod target {
         let mask = channels
             .iter()
             .fold(0, |mask, channel| mask | 1 << channel.index());
-        loop {
+        let bits = noted::take(mask);
+        if bits != 0 {
+            return bits;
+        }
+        watch::tell(Moment::Waiting(mask));
+        let bits = loop {
+            noted::note(watch::received(syscalls::wait()));
             let bits = noted::take(mask);
             if bits != 0 {
-                return bits;
+                break bits;
             }
-            noted::note(syscalls::wait());
-        }
+        };
+        watch::tell(Moment::Waiting(0));
+        bits
     }
 }
 

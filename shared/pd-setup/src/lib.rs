@@ -1,10 +1,11 @@
 // Copyright 2026, The Kintsugi authors
 // SPDX-License-Identifier: BSD-2-Clause
 
-//! What the `main.rs` of every protection domain starts with: its log ring and its topology table.
+//! What the `main.rs` of every protection domain starts with: its log ring, its topology table, and the
+//! vitals page on which it answers its supervisor.
 //!
-//! Both are found through symbols that system.xml sets: `log_vaddr`, `log_size`, `topology_vaddr`,
-//! `topology_size`. A region that is missing there is a mistake in system.xml, and panics with its
+//! They are found through symbols that system.xml sets: `log_vaddr`, `log_size`, `topology_vaddr`,
+//! `topology_size`, `vitals_vaddr`, `vitals_size`. A region that is missing there is a mistake in system.xml, and panics with its
 //! name.
 
 #![cfg_attr(not(test), no_std)]
@@ -17,25 +18,100 @@ mod target {
     use alloc::vec;
 
     use log_ring::Surroundings;
+    use microkit_abi::watch::{self, Moment};
     use sel4_microkit::{Channel, panicking, var};
     use sel4_shared_memory::{SharedMut, SharedRef};
+    use spin::Mutex;
     use topology::Topology;
+    use vitals::Vitals;
 
     /// The writer's end of every channel to the console (system.xml keeps to it).
     const CONSOLE: Channel = Channel::new(1);
 
-    /// Sends crate `log` and panics to this PD's log ring.
+    /// The supervised end of every channel from a supervisor (system.xml keeps to it).
+    const SUPERVISOR: Channel = Channel::new(60);
+
+    static VITALS: Mutex<Option<Vitals>> = Mutex::new(None);
+
+    fn on_moment(moment: Moment) {
+        // The lock is held by nobody: a PD has one thread, and nothing in here panics.
+        let mut vitals = VITALS.lock();
+        let Some(vitals) = vitals.as_mut() else {
+            return;
+        };
+        match moment {
+            Moment::Asked => {
+                recovery::fault_point!("runtime.beat");
+                vitals.beat(recovery::ticks());
+            }
+            Moment::Busy => vitals.busy(recovery::ticks()),
+            Moment::Idle => vitals.idle(),
+            Moment::Waiting(channels) => vitals.waiting(channels),
+        }
+    }
+
+    /// From here on this PD answers its supervisor, if system.xml gives it a vitals page. [`log`] does
+    /// this too.
+    pub fn vitals() {
+        let (vaddr, size) = (
+            *var!(vitals_vaddr: usize = 0),
+            *var!(vitals_size: usize = 0),
+        );
+        if vaddr == 0 {
+            return;
+        }
+        let page = SharedMut::from_mapped(vaddr, size).expect("vitals");
+        let attached = Vitals::attach(page, recovery::epoch(), recovery::ticks());
+        *VITALS.lock() = Some(attached.unwrap_or_else(|_| panic!("vitals page is too small")));
+        watch::set(1 << SUPERVISOR.index(), on_moment);
+    }
+
+    /// Has the handler hear the supervisor's questions, too. Returns their channel.
+    pub fn hear_questions() -> Channel {
+        watch::deliver();
+        SUPERVISOR
+    }
+
+    fn with_vitals(change: impl FnOnce(&mut Vitals)) {
+        VITALS.lock().as_mut().map(change);
+    }
+
+    /// Says that a long piece of work goes on. For loops that handle one event for longer than a
+    /// heartbeat's timeout.
+    pub fn pulse() {
+        with_vitals(Vitals::pulse);
+    }
+
+    /// States how much work is there, and how much was finished in this life. A PD that does so is
+    /// restarted when the first is not zero and the second stands still.
+    pub fn work(outstanding: u64, done: u64) {
+        with_vitals(|vitals| vitals.work(outstanding, done));
+    }
+
+    /// Of a supervisor: states the highest priority that is occupied below it.
+    pub fn occupied(priority: Option<u8>) {
+        with_vitals(|vitals| vitals.occupied(priority));
+    }
+
+    /// Sends crate `log` and panics to this PD's log ring, and has this PD answer its supervisor.
     pub fn log() {
+        vitals();
         let (vaddr, size) = (*var!(log_vaddr: usize = 0), *var!(log_size: usize = 0));
         let ring = SharedMut::from_mapped(vaddr, size).expect("log ring");
-        let around = Surroundings { ticks: recovery::ticks, notify: || CONSOLE.notify() };
+        let around = Surroundings {
+            ticks: recovery::ticks,
+            notify: || CONSOLE.notify(),
+        };
         log_ring::init(ring, recovery::epoch(), around).expect("log ring");
         panicking::set_hook(&|info| log_ring::emergency(format_args!("{info}")));
     }
 
     /// The table that the host tool made from system.xml for this PD.
     pub fn topology() -> Topology<'static> {
-        let (vaddr, size) = (*var!(topology_vaddr: usize = 0), *var!(topology_size: usize = 0));
+        let (vaddr, size) = (
+            *var!(topology_vaddr: usize = 0),
+            *var!(topology_size: usize = 0),
+        );
         let region = SharedRef::from_mapped(vaddr, size).expect("topology table");
         let mut bytes = vec![0; region.len()];
         region.read_bytes(0, &mut bytes);
@@ -56,4 +132,4 @@ mod target {
 }
 
 #[cfg(target_os = "none")]
-pub use target::{log, reads, topology, writes};
+pub use target::{hear_questions, log, occupied, pulse, reads, topology, vitals, work, writes};

@@ -18,7 +18,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// First bytes of a table.
 pub const MAGIC: [u8; 4] = *b"KPOL";
 /// Counts changes of the layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Bytes kept for a name, with at least one NUL behind it.
 pub const NAME_BYTES: usize = 48;
 /// Highest restart intensity: a supervisor remembers so many restarts of each child.
@@ -59,6 +59,12 @@ pub struct ChildPolicy {
     pub beyond: Beyond,
     /// What this PD does for its own children, if it is a supervisor.
     pub strategy: Strategy,
+    /// How often it is asked whether it is alive, in milliseconds; 0: never.
+    pub heartbeat_ms: u32,
+    /// How long an answer may take; beyond that it is a hang. 0: for ever.
+    pub heartbeat_timeout_ms: u32,
+    /// How long it may have work, or wait in the middle of some, and finish none of it. 0: for ever.
+    pub progress_timeout_ms: u32,
 }
 
 impl ChildPolicy {
@@ -71,6 +77,9 @@ impl ChildPolicy {
         window_ms: 1_000,
         beyond: Beyond::Escalate,
         strategy: Strategy::OneForOne,
+        heartbeat_ms: 20,
+        heartbeat_timeout_ms: 60,
+        progress_timeout_ms: 0,
     };
 }
 
@@ -104,10 +113,18 @@ pub struct EntryWire {
     pub strategy: u8,
     /// Zero.
     pub reserved: [u8; 6],
+    /// [`ChildPolicy::heartbeat_ms`].
+    pub heartbeat_ms: U32,
+    /// [`ChildPolicy::heartbeat_timeout_ms`].
+    pub heartbeat_timeout_ms: U32,
+    /// [`ChildPolicy::progress_timeout_ms`].
+    pub progress_timeout_ms: U32,
+    /// Zero.
+    pub reserved_too: U32,
 }
 
 const _: () = assert!(size_of::<HeaderWire>() == 16);
-const _: () = assert!(size_of::<EntryWire>() == 64);
+const _: () = assert!(size_of::<EntryWire>() == 80);
 
 /// Why a table was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,11 +167,15 @@ impl EntryWire {
         };
         let (restarts_max, window_ms) = (self.restarts_max.get(), self.window_ms.get());
         let valid = (1..=RESTARTS_MAX_MAX).contains(&restarts_max) && window_ms > 0;
-        (valid && self.reserved == [0; 6]).then_some(ChildPolicy {
+        let valid = valid && self.reserved == [0; 6] && self.reserved_too.get() == 0;
+        valid.then_some(ChildPolicy {
             restarts_max,
             window_ms,
             beyond,
             strategy,
+            heartbeat_ms: self.heartbeat_ms.get(),
+            heartbeat_timeout_ms: self.heartbeat_timeout_ms.get(),
+            progress_timeout_ms: self.progress_timeout_ms.get(),
         })
     }
 
@@ -220,6 +241,10 @@ pub fn build(policies: &[(String, ChildPolicy)]) -> Vec<u8> {
                 beyond: policy.beyond as u8,
                 strategy: policy.strategy as u8,
                 reserved: [0; 6],
+                heartbeat_ms: U32::new(policy.heartbeat_ms),
+                heartbeat_timeout_ms: U32::new(policy.heartbeat_timeout_ms),
+                progress_timeout_ms: U32::new(policy.progress_timeout_ms),
+                reserved_too: U32::ZERO,
             }
         })
         .collect();
@@ -241,6 +266,9 @@ mod tests {
         window_ms: 500,
         beyond: Beyond::Stop,
         strategy: Strategy::OneForAll,
+        heartbeat_ms: 7,
+        heartbeat_timeout_ms: 8,
+        progress_timeout_ms: 9,
     };
 
     fn table() -> Vec<u8> {
@@ -259,9 +287,13 @@ mod tests {
     #[test]
     fn golden_bytes() {
         let bytes = table();
-        assert_eq!(&bytes[..12], b"KPOL\x01\0\0\0\x02\0\0\0");
+        assert_eq!(&bytes[..12], b"KPOL\x02\0\0\0\x02\0\0\0");
         assert_eq!(&bytes[16..20], b"blk\0");
         assert_eq!(bytes[64..74], [3, 0, 0, 0, 0xf4, 1, 0, 0, 2, 3]);
+        assert_eq!(
+            bytes[80..96],
+            [7, 0, 0, 0, 8, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0]
+        );
     }
 
     #[test]

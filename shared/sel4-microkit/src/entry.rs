@@ -8,7 +8,7 @@
 
 use core::arch::global_asm;
 
-use microkit_abi::ipc_buffer;
+use microkit_abi::{ipc_buffer, slots, syscalls};
 
 use crate::Handler;
 
@@ -36,6 +36,19 @@ global_asm!(
     "    msr fpcr, xzr",
     "    b {entry}",
     ".size _start, . - _start",
+    // Where a test sends a PD that is to block for ever: a receive that swallows what comes.
+    "772:",
+    "    mov x0, {input}",
+    "    mov x6, {reply}",
+    "    mov x7, {recv}",
+    "    svc #0",
+    "    b 772b",
+    ".popsection",
+    ".pushsection .fault_points,\"\",@progbits",
+    ".balign 8",
+    ".quad 772b",
+    ".asciz \"runtime.block_for_ever\"",
+    ".balign 8",
     ".popsection",
     "",
     // Layout: `recovery::StartInfo`.
@@ -53,6 +66,9 @@ global_asm!(
     ".popsection",
     entry = sym entry,
     version = const recovery::StartInfo::VERSION,
+    input = const slots::INPUT,
+    reply = const slots::REPLY,
+    recv = const syscalls::RECV,
 );
 
 unsafe extern "Rust" {

@@ -11,6 +11,7 @@ use microkit_abi::{
     message::MessageInfo as RawInfo,
     noted, slots,
     syscalls::{self, Message, Received},
+    watch::{self, Moment},
 };
 
 use crate::{
@@ -58,6 +59,7 @@ pub trait Handler {
     #[doc(hidden)]
     fn run(&mut self) -> Result<Never, Self::Error> {
         acknowledge_irqs();
+        watch::tell(Moment::Idle);
         if !pd_is_passive() {
             // First life or not: wakes the caller that the last one owed an answer.
             dispatch(self, syscalls::reply_recv(first_reply::get()))
@@ -77,8 +79,14 @@ fn dispatch<H: Handler + ?Sized>(handler: &mut H, first: Received) -> Result<Nev
     let mut received = first;
     loop {
         let mut reply = None;
+        watch::tell(Moment::Busy);
         match Sender::from_badge(received.badge) {
-            Sender::Notifications(bits) => handler.notified(ChannelSet(bits))?,
+            Sender::Notifications(bits) => {
+                let bits = watch::received(bits);
+                if bits != 0 {
+                    handler.notified(ChannelSet(bits))?;
+                }
+            }
             Sender::Channel(id) if id <= slots::CHANNEL_MAX => {
                 let info = MessageInfo::from_inner(received.info);
                 reply = Some(handler.protected(Channel::new(id), info)?);
@@ -88,6 +96,7 @@ fn dispatch<H: Handler + ?Sized>(handler: &mut H, first: Received) -> Result<Nev
                 reply = handler.fault(Child::new(id), MessageInfo::from_inner(received.info))?;
             }
         }
+        watch::tell(Moment::Idle);
         received = next(handler, reply)?;
     }
 }

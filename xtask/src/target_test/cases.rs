@@ -30,6 +30,8 @@ pub struct Case {
     pub prefill: &'static [(&'static str, &'static [u8])],
     /// Counts instructions: one is one nanosecond of the guest's time, and idling costs nothing.
     pub icount: bool,
+    /// The application may say that it failed: it checks that its timers are not seconds late.
+    pub app_may_fail: bool,
     /// Seconds after which it has failed. A guard: generous, so that slow machines pass.
     pub timeout_s: u64,
     /// Looks at the disk afterwards; the second path is the folder that it was filled from.
@@ -84,6 +86,54 @@ const BLOCK_POINTS: &[(&str, usize)] = &[
     ("point=blk.after_kick", 1),
 ];
 
+/// What it says when a PD was alive and of no use.
+const HANG: &str = "HANG pd=";
+
+/// Every death of the test PD `chaos` in each of its victims, as their supervisors see them.
+const DEATHS: &[&str] = &[
+    "FAULT pd=supervisor kind=illegal_instruction ",
+    "FAULT pd=supervisor kind=breakpoint ",
+    "FAULT pd=supervisor kind=read ",
+    "FAULT pd=supervisor kind=execute ",
+    "FAULT pd=timer kind=illegal_instruction ",
+    "FAULT pd=timer kind=breakpoint ",
+    "FAULT pd=timer kind=read ",
+    "FAULT pd=timer kind=execute ",
+    "FAULT pd=devices kind=illegal_instruction ",
+    "FAULT pd=devices kind=breakpoint ",
+    "FAULT pd=devices kind=read ",
+    "FAULT pd=devices kind=execute ",
+    "FAULT pd=blk kind=illegal_instruction ",
+    "FAULT pd=blk kind=breakpoint ",
+    "FAULT pd=blk kind=read ",
+    "FAULT pd=blk kind=execute ",
+    "FAULT pd=console kind=illegal_instruction ",
+    "FAULT pd=console kind=breakpoint ",
+    "FAULT pd=console kind=read ",
+    "FAULT pd=console kind=execute ",
+    "FAULT pd=fs kind=illegal_instruction ",
+    "FAULT pd=fs kind=breakpoint ",
+    "FAULT pd=fs kind=read ",
+    "FAULT pd=fs kind=execute ",
+];
+
+/// The hangs.
+const HANGS: &[&str] = &[
+    "HANG pd=timer kind=lost_irq",
+    "HANG pd=supervisor kind=busy_loop ",
+    "HANG pd=supervisor kind=deadlock ",
+    "HANG pd=timer kind=busy_loop ",
+    "HANG pd=timer kind=deadlock ",
+    "HANG pd=devices kind=busy_loop ",
+    "HANG pd=devices kind=deadlock ",
+    "HANG pd=blk kind=busy_loop ",
+    "HANG pd=blk kind=deadlock ",
+    "HANG pd=console kind=busy_loop ",
+    "HANG pd=console kind=deadlock ",
+    "HANG pd=fs kind=busy_loop ",
+    "HANG pd=fs kind=deadlock ",
+];
+
 /// Nothing special.
 const PLAIN: Case = Case {
     name: "",
@@ -92,6 +142,7 @@ const PLAIN: Case = Case {
     disk: Disk::None,
     expect: &[],
     forbid: &[],
+    app_may_fail: false,
     at_least: &[],
     show: &[],
     prefill: &[],
@@ -210,6 +261,63 @@ pub const ALL: &[Case] = &[
         system: SystemUnderTest::File("pds/test_blk/system.xml", &[]),
         expect: &["blk: error: no disk", "KINTSUGI|PASS test_blk no disk"],
         forbid: &[FAULT],
+        ..PLAIN
+    },
+    Case {
+        name: "supervision_quiet",
+        what: "the application works at full load, and nobody is taken for hung",
+        expect: &[run::PASS],
+        forbid: &[FAULT, HANG],
+        timeout_s: 300,
+        disk: Disk::Ext4(64),
+        ..PLAIN
+    },
+    Case {
+        name: "supervision_deaths",
+        what: "every kind of fault in every supervised PD ends in a restart",
+        system: SystemUnderTest::Ours(&["pds/chaos/overlay.xml"]),
+        expect: DEATHS,
+        timeout_s: 400,
+        disk: Disk::Ext4(64),
+        ..PLAIN
+    },
+    Case {
+        name: "supervision_hangs",
+        what: "a busy loop and a deadlock in every supervised PD, and a lost interrupt, end in a restart",
+        system: SystemUnderTest::Ours(&["pds/chaos/overlay.xml", "pds/chaos/hangs.xml"]),
+        expect: HANGS,
+        // While the time service hangs, no timer fires.
+        app_may_fail: true,
+        timeout_s: 400,
+        disk: Disk::Ext4(64),
+        ..PLAIN
+    },
+    Case {
+        name: "supervision_stop",
+        what: "a PD that dies in every life is left alone, and the others work",
+        system: SystemUnderTest::Ours(&["pds/test_crash/overlay.xml", "pds/test_crash/stop.xml"]),
+        expect: &[
+            "FAULT pd=test_crash kind=illegal_instruction",
+            "epoch=3 action=stop",
+            run::PASS,
+        ],
+        forbid: &["epoch=4 action=restart", HANG],
+        timeout_s: 300,
+        disk: Disk::Ext4(64),
+        ..PLAIN
+    },
+    Case {
+        name: "supervision_reset",
+        what: "failure goes up the tree to the reset, and the next boot says why",
+        system: SystemUnderTest::Ours(&["pds/test_crash/overlay.xml", "pds/test_crash/reset.xml"]),
+        expect: &[
+            "FAULT pd=test_crash kind=illegal_instruction",
+            "action=escalate",
+            "FAULT pd=supervisor kind=escalation",
+            "sentinel: LASTBOOT boot=1",
+            "LASTBOOT FAULT pd=supervisor kind=escalation",
+            "action=reset",
+        ],
         ..PLAIN
     },
     Case {

@@ -139,7 +139,9 @@ impl Runner<'_> {
         let texts = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
         let all = texts(case.expect);
         let mut fail: Vec<String> = texts(case.forbid);
-        fail.push(run::FAIL.to_owned());
+        if !case.app_may_fail {
+            fail.push(run::FAIL.to_owned());
+        }
         let watch = Watch {
             until: Vec::new(),
             all,

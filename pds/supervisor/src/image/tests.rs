@@ -15,20 +15,32 @@ const DATA_AT: usize = 0x300;
 const FILE_BYTES: usize = 0x400;
 
 fn parts() -> Parts {
-    let window = |vaddr_in_child, size| Window { vaddr: 0, vaddr_in_child, size };
+    let window = |vaddr_in_child, size| Window {
+        vaddr: 0,
+        vaddr_in_child,
+        size,
+    };
     Parts {
         code: window(CODE_BASE, 0x1000),
         data: window(DATA_BASE, 0x3000),
-        elf: SavedElf { vaddr: 0, size: 0x1000, file_len: FILE_BYTES as u64 },
+        elf: SavedElf {
+            vaddr: 0,
+            size: 0x1000,
+            file_len: FILE_BYTES as u64,
+        },
     }
 }
 
 fn program_header(file: usize, vaddr: u64, file_bytes: u64, memory_bytes: u64) -> [u8; 56] {
     let mut header = [0; 56];
     header[0] = 1;
-    for (offset, value) in
-        [(8, file as u64), (16, vaddr), (24, vaddr), (32, file_bytes), (40, memory_bytes)]
-    {
+    for (offset, value) in [
+        (8, file as u64),
+        (16, vaddr),
+        (24, vaddr),
+        (32, file_bytes),
+        (40, memory_bytes),
+    ] {
         header[offset..offset + 8].copy_from_slice(&value.to_le_bytes());
     }
     header
@@ -76,19 +88,32 @@ fn every_life_starts_from_the_same_bytes() {
         // What the last life left behind.
         code.set_bytes(0, &[0xee; 0x1000]);
         data.set_bytes(0, &[0xee; 0x3000]);
-        let life = Life { epoch, fault_ticks: 5, ipc_buffer: 0xff_ffff_f000 };
+        let life = Life {
+            epoch,
+            fault_ticks: 5,
+            ipc_buffer: 0xff_ffff_f000,
+        };
         let steps = Steps::endless();
         let (mut code_mut, mut data_mut) = (code.shared_mut(&steps), data.shared_mut(&steps));
         image.load(&elf.shared_ref(), &mut code_mut, &mut data_mut, life);
 
         assert_eq!(&code.bytes()[..4], CODE);
         let bytes = data.bytes();
-        assert!(bytes[..0x1000].iter().all(|&byte| byte == 0xee), "the stack is scratch");
+        assert!(
+            bytes[..0x1000].iter().all(|&byte| byte == 0xee),
+            "the stack is scratch"
+        );
         let info = StartInfo::parse(&bytes[0x1000..]).expect("valid");
         assert_eq!((info.epoch.get(), info.fault_ticks.get()), (epoch, 5));
-        assert!(bytes[0x1040..0x1050].iter().all(|&byte| byte == 0xdd), "data");
+        assert!(
+            bytes[0x1040..0x1050].iter().all(|&byte| byte == 0xdd),
+            "data"
+        );
         assert!(bytes[0x1050..0x1100].iter().all(|&byte| byte == 0), "bss");
-        assert!(bytes[0x1100..].iter().all(|&byte| byte == 0xee), "beyond the segment");
+        assert!(
+            bytes[0x1100..].iter().all(|&byte| byte == 0xee),
+            "beyond the segment"
+        );
     }
 }
 
@@ -103,7 +128,10 @@ fn wrong_files_are_refused_with_the_cause() {
     assert_eq!(broken(&|file| file.truncate(32)), ImageError::NotElf);
     assert_eq!(broken(&|file| file.truncate(0x120)), ImageError::CutOff);
     assert_eq!(broken(&|file| file.truncate(DATA_AT)), ImageError::CutOff);
-    assert_eq!(broken(&|file| file[24] = 4), ImageError::Entry(CODE_BASE + 4));
+    assert_eq!(
+        broken(&|file| file[24] = 4),
+        ImageError::Entry(CODE_BASE + 4)
+    );
     assert_eq!(broken(&|file| file[DATA_AT] = 0), ImageError::NoStartInfo);
     // The code segment moved out of its region.
     let outside = CODE_BASE + 0x1000;

@@ -8,10 +8,14 @@ const POLICY: ChildPolicy = ChildPolicy {
     window_ms: 100,
     beyond: Beyond::Stop,
     strategy: Strategy::OneForOne,
+    ..ChildPolicy::DEFAULT
 };
 
 fn tree(strategy: Strategy, policy: ChildPolicy) -> Tree {
-    let mut tree = Tree { strategy, children: vec![ChildState::new(policy); 3] };
+    let mut tree = Tree {
+        strategy,
+        children: vec![ChildState::new(policy); 3],
+    };
     for child in 0..3 {
         assert_eq!(tree.on_fault(child, 0), Decision::Start(child));
         tree.children[child].record.phase = Phase::Running;
@@ -26,7 +30,10 @@ fn strategies_take_the_right_siblings_along() {
         (Strategy::RestForOne, 0b110),
         (Strategy::OneForAll, 0b111),
     ] {
-        assert_eq!(tree(strategy, POLICY).on_fault(1, 5), Decision::Restart(expected));
+        assert_eq!(
+            tree(strategy, POLICY).on_fault(1, 5),
+            Decision::Restart(expected)
+        );
     }
 }
 
@@ -46,7 +53,11 @@ fn a_crash_loop_is_stopped_and_stays_stopped() {
     }
     assert_eq!(tree.on_fault(1, 5), Decision::Stop);
     assert_eq!(tree.on_fault(1, 1_000_000), Decision::Stop);
-    assert_eq!(tree.on_fault(0, 5), Decision::Restart(0b001), "a sibling has its own count");
+    assert_eq!(
+        tree.on_fault(0, 5),
+        Decision::Restart(0b001),
+        "a sibling has its own count"
+    );
 }
 
 #[test]
@@ -62,10 +73,17 @@ fn the_window_slides() {
 
 #[test]
 fn a_steady_rate_below_the_intensity_goes_on_for_ever() {
-    let policy = ChildPolicy { restarts_max: 64, window_ms: 640, ..POLICY };
+    let policy = ChildPolicy {
+        restarts_max: 64,
+        window_ms: 640,
+        ..POLICY
+    };
     let mut tree = tree(Strategy::OneForOne, policy);
     for n in 1..100_000 {
-        assert!(matches!(tree.on_fault(0, n * 10), Decision::Restart(_)), "restart {n}");
+        assert!(
+            matches!(tree.on_fault(0, n * 10), Decision::Restart(_)),
+            "restart {n}"
+        );
     }
 }
 
@@ -73,10 +91,18 @@ fn a_steady_rate_below_the_intensity_goes_on_for_ever() {
 fn the_intensity_is_exact_against_a_plain_list_of_times() {
     // Seeded random gaps; the model keeps every restart ever granted.
     let mut state = 42u64;
-    let mut tree = tree(Strategy::OneForOne, ChildPolicy { beyond: Beyond::Escalate, ..POLICY });
+    let mut tree = tree(
+        Strategy::OneForOne,
+        ChildPolicy {
+            beyond: Beyond::Escalate,
+            ..POLICY
+        },
+    );
     let (mut granted, mut now_ms) = (Vec::new(), 0);
     for step in 0..10_000 {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         now_ms += state >> 58;
         let recent = granted.iter().filter(|&&then| now_ms - then < 100).count();
         let expected = recent < POLICY.restarts_max as usize;
@@ -119,6 +145,10 @@ fn a_restarted_supervisor_repeats_what_it_had_not_finished() {
     assert_eq!(tree.on_own_restart(false), 0b100);
     tree.children[0].record.phase = Phase::New;
     tree.children[1].record.phase = Phase::Stopped;
-    assert_eq!(tree.on_own_restart(true), 0b110, "escalation gives the stopped a new chance");
+    assert_eq!(
+        tree.on_own_restart(true),
+        0b110,
+        "escalation gives the stopped a new chance"
+    );
     assert!(tree.children.iter().all(|child| child.record.restarts == 0));
 }

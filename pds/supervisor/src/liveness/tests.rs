@@ -1,0 +1,200 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+use super::*;
+
+const PERIOD: u64 = 20;
+
+/// Two children: 0 above 1.
+struct World {
+    liveness: Liveness,
+    seen: [Option<Seen>; 2],
+    now: u64,
+}
+
+impl World {
+    fn new() -> Self {
+        let policy = ChildPolicy {
+            progress_timeout_ms: 200,
+            ..ChildPolicy::DEFAULT
+        };
+        let mut liveness = Liveness::default();
+        liveness.add(140, policy);
+        liveness.add(120, policy);
+        let seen = Seen {
+            epoch: Some(0),
+            ..Seen::default()
+        };
+        let mut world = Self {
+            liveness,
+            seen: [Some(seen); 2],
+            now: 1_000,
+        };
+        world.look(&[0, 1]);
+        world.look(&[0, 1]);
+        world
+    }
+
+    fn seen(&mut self, child: usize) -> &mut Seen {
+        self.seen[child].as_mut().expect("watched")
+    }
+
+    /// A tick later; those that were asked and are in `answering` answer.
+    fn look(&mut self, answering: &[usize]) -> Findings {
+        self.look_after(PERIOD, answering)
+    }
+
+    fn look_after(&mut self, after_ms: u64, answering: &[usize]) -> Findings {
+        self.now += after_ms;
+        let findings = self.liveness.look(&self.seen, self.now, PERIOD);
+        for child in answering
+            .iter()
+            .filter(|child| findings.ask & 1 << **child != 0)
+        {
+            self.seen(*child).beats += 1;
+        }
+        findings
+    }
+
+    /// Looks until somebody hangs; after how many looks and who.
+    fn until_hung(&mut self, answering: &[usize]) -> (u32, Option<(usize, Hang)>) {
+        for looks in 1..100 {
+            let findings = self.look(answering);
+            if findings.hung.is_some() {
+                return (looks, findings.hung);
+            }
+        }
+        (100, None)
+    }
+}
+
+#[test]
+fn who_answers_is_asked_at_every_tick_and_never_hung() {
+    let mut world = World::new();
+    for _ in 0..100 {
+        let findings = world.look(&[0, 1]);
+        assert_eq!(
+            findings,
+            Findings {
+                ask: 3,
+                hung: None,
+                occupied: None
+            }
+        );
+    }
+}
+
+#[test]
+fn silence_is_noticed_after_the_timeout_and_one_period() {
+    let mut world = World::new();
+    world.look(&[1]);
+    assert_eq!(world.until_hung(&[1]), (3, Some((0, Hang::Silent))));
+}
+
+#[test]
+fn the_highest_of_two_silent_ones_is_to_blame() {
+    let mut world = World::new();
+    world.look(&[]);
+    for _ in 0..2 {
+        assert_eq!(world.look(&[]).hung, None);
+    }
+    for _ in 0..100 {
+        // The lower one is not even old: it had no chance.
+        assert_eq!(world.look(&[]).hung, Some((0, Hang::Silent)));
+    }
+    world.liveness.restarted(0);
+    assert_eq!(world.look(&[0]).hung, None);
+}
+
+#[test]
+fn who_is_below_a_busy_one_is_not_judged() {
+    let mut world = World::new();
+    world.seen(0).runs = true;
+    assert_eq!(world.until_hung(&[0]), (100, None));
+    world.seen(0).runs = false;
+    assert_eq!(world.until_hung(&[0]).1, Some((1, Hang::Silent)));
+}
+
+#[test]
+fn what_is_occupied_below_another_supervisor_counts_too() {
+    let mut world = World::new();
+    world.seen(0).occupied = Some(130);
+    assert_eq!(world.look(&[0]).occupied, Some(130));
+    assert_eq!(world.until_hung(&[0]), (100, None));
+    world.seen(0).occupied = Some(110);
+    assert_eq!(world.until_hung(&[0]).1, Some((1, Hang::Silent)));
+}
+
+#[test]
+fn a_machine_that_stood_still_makes_nobody_old() {
+    let mut world = World::new();
+    for _ in 0..20 {
+        assert_eq!(world.look_after(10_000, &[]).hung, None);
+        world.look(&[]);
+        for child in 0..2 {
+            world.seen(child).beats += 1;
+        }
+    }
+}
+
+#[test]
+fn a_pulse_is_a_sign_of_life() {
+    let mut world = World::new();
+    for _ in 0..100 {
+        world.seen(0).progress += 1;
+        assert_eq!(world.look(&[1]).hung, None);
+    }
+}
+
+#[test]
+fn a_start_may_take_longer() {
+    let mut world = World::new();
+    world.liveness.restarted(0);
+    world.seen(0).epoch = Some(1);
+    let (looks, hung) = world.until_hung(&[1]);
+    assert_eq!((looks, hung), (31, Some((0, Hang::Silent))));
+}
+
+#[test]
+fn hangs_in_a_row_without_an_answer_are_hopeless() {
+    let mut world = World::new();
+    assert!(!world.liveness.is_hopeless(0));
+    for life in 1..=SILENT_LIVES_MAX {
+        world.liveness.restarted(0);
+        assert_eq!(world.liveness.is_hopeless(0), life == SILENT_LIVES_MAX);
+    }
+    world.look(&[0]);
+    world.look(&[0]);
+    assert!(!world.liveness.is_hopeless(0));
+}
+
+#[test]
+fn a_queue_that_moves_is_not_stuck() {
+    let mut world = World::new();
+    world.seen(0).outstanding = 64;
+    for _ in 0..100 {
+        assert_eq!(world.look(&[0, 1]).hung, None);
+        world.seen(0).done += 1;
+    }
+    let (looks, hung) = world.until_hung(&[0, 1]);
+    assert_eq!((looks, hung), (10, Some((0, Hang::StuckQueue))));
+    world.seen(0).outstanding = 0;
+    assert_eq!(world.until_hung(&[0, 1]).1, None);
+}
+
+#[test]
+fn who_waits_for_ever_is_deadlocked() {
+    let mut world = World::new();
+    world.seen(1).waits = true;
+    let (_, hung) = world.until_hung(&[0, 1]);
+    assert_eq!(hung, Some((1, Hang::Deadlock)));
+}
+
+#[test]
+fn who_is_not_watched_is_not_asked() {
+    let mut world = World::new();
+    world.seen[0] = None;
+    assert_eq!(world.look(&[]).ask, 2);
+    world.liveness.children[1].policy.heartbeat_timeout_ms = 0;
+    assert_eq!(world.until_hung(&[]), (100, None));
+}

@@ -1,0 +1,199 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! Wires `supervisor_service::liveness` to ticks, vitals pages and channels.
+//!
+//! The ticks themselves may stay away, when the time service hangs. Then the parent's questions,
+//! which hang on another clock, are a second source: two in a row without a tick in between mean
+//! that the service is dead, unless somebody above it keeps the processor from it.
+
+use alloc::{format, vec::Vec};
+
+use log::warn;
+use policy::ChildPolicy;
+use sel4_microkit::{Channel, ChannelSet};
+use sel4_shared_memory::SharedRef;
+use supervisor_service::{
+    fault::Kind,
+    liveness::{Hang, Liveness},
+};
+use topology::Topology;
+use vitals::Seen;
+
+use crate::ticks::Ticks;
+
+/// Id of the supervised end of a channel from a supervisor (`pd-setup`).
+const SUPERVISED: u8 = 60;
+/// Questions of the parent in a row without a tick in between.
+const QUESTIONS_MAX: u32 = 2;
+/// Time between two questions of the parent that count, at least.
+const QUESTION_PERIOD_MS: u64 = 500;
+
+struct Child {
+    name: &'static str,
+    vitals: Option<SharedRef>,
+    channel: Option<Channel>,
+}
+
+/// A hang that was noticed.
+pub struct Noticed {
+    /// Who hangs.
+    pub child: usize,
+    /// How, if that is known already.
+    pub kind: Option<Kind>,
+    /// Whether a restart seems to be of no use.
+    pub hopeless: bool,
+}
+
+/// Watches the children, by their position.
+pub struct Watch {
+    ticks: Ticks,
+    questions: Channel,
+    children: Vec<Child>,
+    liveness: Liveness,
+    ticked_ms: u64,
+    asked_ms: u64,
+    asked_without_tick: u32,
+}
+
+impl Watch {
+    /// Starts the ticks.
+    pub fn new(topology: &Topology<'static>) -> Self {
+        Self {
+            ticks: Ticks::find(topology),
+            questions: pd_setup::hear_questions(),
+            children: Vec::new(),
+            liveness: Liveness::default(),
+            ticked_ms: now_ms(),
+            asked_ms: now_ms(),
+            asked_without_tick: 0,
+        }
+    }
+
+    /// Adds the next child.
+    pub fn add(
+        &mut self,
+        topology: &Topology<'static>,
+        child: &topology::Child<'static>,
+        policy: ChildPolicy,
+    ) {
+        let vitals = topology.region(&format!("{}_vitals", child.name));
+        let mut channels = topology.channels();
+        let channel = channels.find(|end| end.peer == child.name && end.peer_id == SUPERVISED);
+        self.liveness.add(child.priority, policy);
+        self.children.push(Child {
+            name: child.name,
+            vitals: vitals.map(|region| pd_setup::reads(&region)),
+            channel: channel.map(|channel| Channel::new(channel.id.into())),
+        });
+    }
+
+    /// A new life of the child begins.
+    pub fn restarted(&mut self, child: usize) {
+        self.liveness.restarted(child);
+        if self.ticks.server() == Some(self.children[child].name) {
+            self.asked_without_tick = 0;
+        }
+    }
+
+    /// Deals with notifications. `epochs` has the epoch of every child that is to be watched.
+    pub fn notified(
+        &mut self,
+        channels: ChannelSet,
+        epochs: impl Iterator<Item = Option<u32>>,
+    ) -> Option<Noticed> {
+        if self.ticks.take(channels) {
+            (self.ticked_ms, self.asked_without_tick) = (now_ms(), 0);
+            let found = self.look(epochs, self.ticks.period_ms());
+            return found.map(|(child, hang)| self.noticed(child, hang));
+        }
+        if channels.contains(self.questions) {
+            self.on_question(epochs)
+        } else {
+            None
+        }
+    }
+
+    /// Looks at all children, and asks those that are due.
+    fn look(
+        &mut self,
+        epochs: impl Iterator<Item = Option<u32>>,
+        period_ms: u64,
+    ) -> Option<(usize, Hang)> {
+        let seen: Vec<_> = self
+            .children
+            .iter()
+            .zip(epochs)
+            .map(|(child, epoch)| {
+                let (vitals, epoch) = (child.vitals.as_ref()?, epoch?);
+                child.channel?;
+                let seen = vitals::read(vitals);
+                // Until this life has reached its vitals page, it is busy getting there.
+                let this_life = seen.epoch == Some(epoch);
+                Some(if this_life {
+                    seen
+                } else {
+                    Seen {
+                        runs: true,
+                        ..Seen::default()
+                    }
+                })
+            })
+            .collect();
+        let findings = self.liveness.look(&seen, now_ms(), period_ms);
+        pd_setup::occupied(findings.occupied);
+        for (index, child) in self.children.iter().enumerate() {
+            if let Some(channel) = child.channel.filter(|_| findings.ask & 1 << index != 0) {
+                channel.notify();
+            }
+        }
+        findings.hung
+    }
+
+    fn noticed(&mut self, child: usize, hang: Hang) -> Noticed {
+        let kind = match hang {
+            Hang::Silent => None,
+            Hang::Deadlock => Some(Kind::Deadlock),
+            Hang::StuckQueue => Some(Kind::StuckQueue),
+        };
+        Noticed {
+            child,
+            kind,
+            hopeless: self.liveness.is_hopeless(child),
+        }
+    }
+
+    /// The parent asks. It lives by another clock than the time service's.
+    fn on_question(&mut self, epochs: impl Iterator<Item = Option<u32>>) -> Option<Noticed> {
+        let (now, asked) = (now_ms(), self.asked_ms);
+        let server = self.ticks.server()?;
+        let server = self
+            .children
+            .iter()
+            .position(|child| child.name == server)?;
+        if now.saturating_sub(asked.max(self.ticked_ms)) < QUESTION_PERIOD_MS {
+            return None;
+        }
+        self.asked_ms = now;
+        self.asked_without_tick += 1;
+        let found = self.look(epochs, now.saturating_sub(asked));
+        if let Some((child, hang)) = found.filter(|(child, _)| *child != server) {
+            return Some(self.noticed(child, hang));
+        }
+        if self.asked_without_tick < QUESTIONS_MAX || self.liveness.is_shadowed(server) {
+            return None;
+        }
+        warn!("no tick for {} ms", now.saturating_sub(self.ticked_ms));
+        // Alive, but its interrupt does not come; else it is as silent as any.
+        let kind = (!self.liveness.is_silent(server)).then_some(Kind::LostIrq);
+        Some(Noticed {
+            child: server,
+            kind,
+            hopeless: self.liveness.is_hopeless(server),
+        })
+    }
+}
+
+fn now_ms() -> u64 {
+    recovery::ticks() / (recovery::ticks_per_second() / 1_000)
+}
