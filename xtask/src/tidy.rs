@@ -30,6 +30,7 @@ const FENCED: &[&str] = &[
     "shared/sel4-microkit",
     "shared/sel4-microkit-macros",
     "shared/sel4-shared-memory",
+    "shared/sel4-shared-ring-buffer",
     "shared/shared-words",
     "shared/timer-posix",
 ];

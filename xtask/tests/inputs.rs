@@ -47,14 +47,8 @@ fn elf(segments: &[(u64, u32)], symbols: &[Symbol]) -> Vec<u8> {
     // The last section's strings serve as section names too.
     let (count, names) = if symbols.is_empty() { (0, 0) } else { (3, 2) };
     file.extend(0_u32.to_le_bytes());
-    for half in [
-        64,
-        56,
-        u16::try_from(segments.len()).unwrap(),
-        64,
-        count,
-        names,
-    ] {
+    let segment_count = u16::try_from(segments.len()).unwrap();
+    for half in [64, 56, segment_count, 64, count, names] {
         file.extend(half.to_le_bytes());
     }
     for (index, (address, flags)) in segments.iter().enumerate() {

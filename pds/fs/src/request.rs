@@ -135,21 +135,7 @@ impl Request {
             },
             Operation::Unlink => Self::Unlink { path: path()? },
             Operation::Rmdir => Self::Rmdir { path: path()? },
-            Operation::Rename => {
-                if flags & !RENAME_NO_REPLACE != 0 {
-                    return Err(Errno::Invalid);
-                }
-                let second = Place {
-                    length: wire.second_length,
-                    ..wire.input
-                };
-                let new = input(from, &second, wire.input.length.get(), PATH_BYTES_MAX)?;
-                Self::Rename {
-                    old: path()?,
-                    new,
-                    replace: flags & RENAME_NO_REPLACE == 0,
-                }
-            }
+            Operation::Rename => Self::rename(wire, from, path()?)?,
             Operation::Readdir => Self::Readdir {
                 handle,
                 cursor: CursorWire {
@@ -168,6 +154,20 @@ impl Request {
             },
             Operation::Statfs => Self::Statfs { output: output()? },
         })
+    }
+
+    fn rename(wire: &RequestWire, from: &SharedRef, old: Vec<u8>) -> Result<Self, Errno> {
+        let flags = wire.flags.get();
+        if flags & !RENAME_NO_REPLACE != 0 {
+            return Err(Errno::Invalid);
+        }
+        let second = Place {
+            length: wire.second_length,
+            ..wire.input
+        };
+        let new = input(from, &second, wire.input.length.get(), PATH_BYTES_MAX)?;
+        let replace = flags & RENAME_NO_REPLACE == 0;
+        Ok(Self::Rename { old, new, replace })
     }
 
     /// Whether the request changes the file system, so that it must not run twice.

@@ -19,6 +19,8 @@
 //! An error of the disk while a transaction is written leaves us not knowing what is on the disk: the
 //! store then refuses everything until it is opened anew.
 
+mod transactions;
+
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -137,8 +139,8 @@ impl<D: Disk> Store<D> {
         }
     }
 
-    /// Takes over what an earlier life of ours has committed: its blocks are dirty in the cache again, and the
-    /// journal goes on where it was. Says false, and changes nothing, when there are too many.
+    /// Takes over what an earlier life of ours has committed: its blocks are dirty in the cache again,
+    /// and the journal goes on where it was. Says false, and changes nothing, when there are too many.
     ///
     /// # Errors
     ///
@@ -389,166 +391,5 @@ impl<D: Disk> Store<D> {
     /// Blocks that wait for [`Store::commit`], in percent of the largest transaction.
     pub fn group_percent(&self) -> usize {
         self.group.len() * 100 / self.journal.transaction_blocks_max().max(1)
-    }
-
-    /// Drops what the running operation wrote.
-    pub fn abort_operation(&mut self) {
-        for (_, slot) in core::mem::take(&mut self.operation) {
-            self.release(slot);
-        }
-    }
-
-    /// Makes what the running operation wrote visible, to be committed with the group.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::TooLarge`]: the operation was aborted. Otherwise as [`Store::commit`], which it
-    /// calls when the group becomes too large.
-    pub fn end_operation(&mut self) -> Result<(), StoreError> {
-        let room = self.journal.transaction_blocks_max();
-        if self.operation.len() > room {
-            self.abort_operation();
-            return Err(StoreError::TooLarge);
-        }
-        if self.operation.len() + self.group.len() > room {
-            self.commit()?;
-        }
-        for (block, slot) in core::mem::take(&mut self.operation) {
-            if let Some(old) = self.group.insert(block, slot) {
-                self.release(old);
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes the group to the journal. When this returns, a restart of ours loses nothing of it.
-    ///
-    /// # Errors
-    ///
-    /// When the disk fails; the store is of no use afterwards.
-    pub fn commit(&mut self) -> Result<(), StoreError> {
-        if self.failed {
-            return Err(StoreError::Failed);
-        }
-        if self.group.is_empty() {
-            return Ok(());
-        }
-        if !self.journal.fits(self.group.len()) {
-            self.checkpoint()?;
-        }
-        fault_point!("fs.before_journal");
-        let homes: Vec<u64> = self.group.keys().copied().collect();
-        let slots: Vec<u32> = self.group.values().copied().collect();
-        let size = self.block_size;
-        let mut content = |raw: &mut RawBlocks<D>, index: usize, block: &mut [u8]| {
-            raw.memory().read_bytes(slots[index] as usize * size, block);
-            Ok(())
-        };
-        let written = self
-            .journal
-            .commit(&mut self.raw, &homes, &mut content, self.seconds);
-        let written = written.and_then(|()| Ok(self.raw.wait()?));
-        fault_point!("fs.after_commit_block");
-        if let Err(error) = written {
-            self.failed = true;
-            return Err(match error {
-                JournalError::Device(error) => error.into(),
-                _ => StoreError::Failed,
-            });
-        }
-        self.unflushed = true;
-        self.counters.commits += 1;
-        self.counters.journal_blocks += homes.len() as u64;
-        self.publish_group();
-        if self.dirty * 100 > self.slots.len() * DIRTY_PERCENT_MAX {
-            self.checkpoint()?;
-        }
-        Ok(())
-    }
-
-    fn publish_group(&mut self) {
-        for (block, slot) in core::mem::take(&mut self.group) {
-            self.slots[slot as usize].state = State::Dirty;
-            self.dirty += 1;
-            if let Some(old) = self.cache.insert(block, slot) {
-                if self.slots[old as usize].state == State::Dirty {
-                    self.dirty -= 1;
-                }
-                self.release(old);
-            }
-        }
-    }
-
-    /// Makes all that was committed durable.
-    ///
-    /// # Errors
-    ///
-    /// When the disk fails.
-    pub fn flush(&mut self) -> Result<(), StoreError> {
-        if self.unflushed {
-            self.raw.flush().inspect_err(|_| self.failed = true)?;
-            self.unflushed = false;
-        }
-        Ok(())
-    }
-
-    /// Writes every dirty block home and gives the log back. Uncommitted blocks are not touched.
-    ///
-    /// # Errors
-    ///
-    /// When the disk fails; the store is of no use afterwards.
-    pub fn checkpoint(&mut self) -> Result<(), StoreError> {
-        if self.failed {
-            return Err(StoreError::Failed);
-        }
-        self.write_home().inspect_err(|_| self.failed = true)
-    }
-
-    fn write_home(&mut self) -> Result<(), StoreError> {
-        fault_point!("fs.before_checkpoint");
-        // Home must never have what the log may still lose.
-        self.flush()?;
-        let is_dirty = |slot: &u32| self.slots[*slot as usize].state == State::Dirty;
-        let dirty: Vec<(u64, u32)> = (self.cache.iter())
-            .filter(|(_, slot)| is_dirty(slot))
-            .map(|(block, slot)| (*block, *slot))
-            .collect();
-        let size = self.block_size;
-        for run in dirty.chunk_by(|left, right| left.0 + 1 == right.0) {
-            self.raw
-                .write_each(run[0].0, run.len(), &mut |memory, index, at| {
-                    let from = memory.as_shared_ref();
-                    memory.copy_from(at, &from, run[index].1 as usize * size, size);
-                })?;
-            fault_point!("fs.in_checkpoint");
-        }
-        self.raw.flush()?;
-        fault_point!("fs.before_tail");
-        self.journal
-            .checkpointed(&mut self.raw)
-            .map_err(|error| match error {
-                JournalError::Device(error) => StoreError::Disk(error),
-                _ => StoreError::Failed,
-            })?;
-        fault_point!("fs.after_checkpoint");
-        for (_, slot) in &dirty {
-            self.slots[*slot as usize].state = State::Clean;
-        }
-        self.dirty = 0;
-        self.counters.checkpoints += 1;
-        self.counters.home_blocks += dirty.len() as u64;
-        Ok(())
-    }
-
-    /// Does ahead of time what would otherwise delay a later request.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::checkpoint`].
-    pub fn idle(&mut self) -> Result<(), StoreError> {
-        if !self.failed && self.journal.used_percent() >= IDLE_LOG_PERCENT {
-            self.checkpoint()?;
-        }
-        Ok(())
     }
 }

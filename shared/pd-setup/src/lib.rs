@@ -5,8 +5,8 @@
 //! vitals page on which it answers its supervisor.
 //!
 //! They are found through symbols that system.xml sets: `log_vaddr`, `log_size`, `topology_vaddr`,
-//! `topology_size`, `vitals_vaddr`, `vitals_size`. A region that is missing there is a mistake in system.xml, and panics with its
-//! name.
+//! `topology_size`, `vitals_vaddr`, `vitals_size`. A region that is missing there is a mistake in
+//! system.xml, and panics with its name.
 
 #![cfg_attr(not(test), no_std)]
 

@@ -20,19 +20,23 @@
 //! |---|---|---|---|
 //! | [`Operation::Open`] | path | `flags`, `mode` | handle, `kind`, `value` = size |
 //! | [`Operation::Read`] | | handle, `offset`, `length`, place for data | `value` = bytes read |
-//! | [`Operation::Write`] | | handle, `offset`, `length`, data | `value` = bytes written, `extra` = end of what was written |
+//! | [`Operation::Write`] | | handle, `offset`, `length`, data | `value` = bytes, `extra` = the end |
 //! | [`Operation::Append`] | | handle, `length`, data | as for `Write` |
 //! | [`Operation::Truncate`] | | handle, `offset` = new size | |
 //! | [`Operation::Fsync`] | | | |
 //! | [`Operation::Mkdir`] | path | `mode` | handle |
 //! | [`Operation::Unlink`], [`Operation::Rmdir`] | path | | |
 //! | [`Operation::Rename`] | old path, then new path | `flags` | |
-//! | [`Operation::Readdir`] | | handle of a directory, cursor, `length`, place | `value` = bytes of entries, `extra` = entries; the place begins with [`CursorWire`] |
+//! | [`Operation::Readdir`] | | directory, cursor, `length`, place | [`CursorWire`], then `value` = bytes |
 //! | [`Operation::Stat`] | path | place for [`StatWire`] | handle, `kind`, `value` = size |
 //! | [`Operation::Fstat`] | | handle, place for [`StatWire`] | `kind`, `value` = size |
 //! | [`Operation::Statfs`] | | place for [`StatfsWire`] | |
 //!
 //! There is no `close`: the service holds nothing that could be closed.
+
+mod errno;
+
+pub use errno::Errno;
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -125,85 +129,6 @@ pub const RENAME_NO_REPLACE: u32 = 1 << 8;
 /// All flags of [`Operation::Open`].
 pub const OPEN_FLAGS: u32 =
     OPEN_READ | OPEN_WRITE | OPEN_CREATE | OPEN_EXCLUSIVE | OPEN_TRUNCATE | OPEN_DIRECTORY;
-
-/// Why an operation failed: POSIX's errors, with Linux's numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Errno {
-    /// Operation not permitted.
-    Perm = 1,
-    /// No such file or directory.
-    NoEntry = 2,
-    /// Input or output failed.
-    Io = 5,
-    /// Bad handle.
-    BadHandle = 9,
-    /// No memory.
-    NoMemory = 12,
-    /// File exists.
-    Exists = 17,
-    /// No such device: the disk is missing.
-    NoDevice = 19,
-    /// Not a directory.
-    NotDirectory = 20,
-    /// Is a directory.
-    IsDirectory = 21,
-    /// Invalid argument.
-    Invalid = 22,
-    /// File too large.
-    FileTooLarge = 27,
-    /// No space left.
-    NoSpace = 28,
-    /// Read-only file system.
-    ReadOnly = 30,
-    /// Too many links.
-    TooManyLinks = 31,
-    /// Name too long.
-    NameTooLong = 36,
-    /// Not supported by this service.
-    NotSupported = 38,
-    /// Directory not empty.
-    NotEmpty = 39,
-    /// Too many symbolic links.
-    Loop = 40,
-    /// The request does not follow the protocol.
-    Protocol = 71,
-    /// The file of this handle is gone.
-    Stale = 116,
-    /// The disk holds no file system that we can use.
-    NeedsCleaning = 117,
-}
-
-impl Errno {
-    const ALL: [Self; 21] = [
-        Self::Perm,
-        Self::NoEntry,
-        Self::Io,
-        Self::BadHandle,
-        Self::NoMemory,
-        Self::Exists,
-        Self::NoDevice,
-        Self::NotDirectory,
-        Self::IsDirectory,
-        Self::Invalid,
-        Self::FileTooLarge,
-        Self::NoSpace,
-        Self::ReadOnly,
-        Self::TooManyLinks,
-        Self::NameTooLong,
-        Self::NotSupported,
-        Self::NotEmpty,
-        Self::Loop,
-        Self::Protocol,
-        Self::Stale,
-        Self::NeedsCleaning,
-    ];
-
-    /// The error with this number.
-    pub fn from_number(number: u32) -> Option<Self> {
-        Self::ALL.into_iter().find(|errno| *errno as u32 == number)
-    }
-}
 
 impl core::fmt::Display for Errno {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -518,71 +443,4 @@ const _: () = assert!(size_of::<StatWire>() == 48);
 const _: () = assert!(size_of::<StatfsWire>() == 48);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn golden_request() {
-        let request = RequestWire {
-            version: VERSION.into(),
-            operation: (Operation::Rename as u16).into(),
-            flags: RENAME_NO_REPLACE.into(),
-            handle: Handle {
-                inode: 0x11.into(),
-                reserved: 0.into(),
-                generation: 0x2233.into(),
-                seal: 0.into(),
-            },
-            offset: 0x4455_6677_8899.into(),
-            offset_high: 1.into(),
-            input: Place {
-                offset: 8.into(),
-                length: 5.into(),
-            },
-            output: Place {
-                offset: 16.into(),
-                length: 7.into(),
-            },
-            second_length: 6.into(),
-            mode: 0o644.into(),
-        };
-        let golden: [u8; 72] = [
-            1, 0, 10, 0, 0, 1, 0, 0, // version, operation, flags
-            0x11, 0, 0, 0, 0, 0, 0, 0, 0x33, 0x22, 0, 0, 0, 0, 0, 0, // inode, generation
-            0, 0, 0, 0, 0, 0, 0, 0, // seal
-            0x99, 0x88, 0x77, 0x66, 0x55, 0x44, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, // offset
-            8, 0, 0, 0, 5, 0, 0, 0, 16, 0, 0, 0, 7, 0, 0, 0, // input, output
-            6, 0, 0, 0, 0xa4, 1, 0, 0, // second path, mode
-        ];
-        assert_eq!(request.as_bytes(), golden);
-        assert_eq!(RequestWire::read_from_bytes(&golden).unwrap(), request);
-    }
-
-    #[test]
-    fn golden_completion() {
-        let completion = CompletionWire {
-            value: 0x0102.into(),
-            extra: 3.into(),
-            kind: (Kind::Directory as u32).into(),
-            ..CompletionWire::failed(Errno::Stale)
-        };
-        let mut golden = [0; 48];
-        golden[0] = 116;
-        golden[4] = 2;
-        golden[8..10].copy_from_slice(&[2, 1]);
-        golden[16] = 3;
-        assert_eq!(completion.as_bytes(), golden);
-    }
-
-    #[test]
-    fn numbers_are_abi() {
-        assert_eq!(Operation::from_number(0), None);
-        assert_eq!(Operation::from_number(15), None);
-        for number in 1..15 {
-            assert_eq!(Operation::from_number(number).unwrap() as u16, number);
-        }
-        assert_eq!(Errno::from_number(28), Some(Errno::NoSpace));
-        assert_eq!(Errno::from_number(0), None);
-        assert_eq!(Kind::from_number(4), Some(Kind::Other));
-    }
-}
+mod tests;

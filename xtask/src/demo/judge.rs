@@ -68,7 +68,7 @@ pub fn kills(report: &Report) -> Result<()> {
         let (kills, restarts) = (service.kill_count(), service.restarts);
         if kills < KILLS_MIN || restarts < KILLS_MIN {
             let message = format!(
-                "'{victim}' was killed {kills} times while the application worked, and restarted {restarts} times"
+                "'{victim}' was killed {kills} times under the application, and restarted {restarts} times"
             );
             return Err(Error::new(message).help(format!("a demo needs {KILLS_MIN} of each")));
         }

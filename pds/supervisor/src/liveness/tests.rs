@@ -1,6 +1,8 @@
 // Copyright 2026, The Kintsugi authors
 // SPDX-License-Identifier: BSD-2-Clause
 
+//! Heartbeats and progress, kept and missed.
+
 use super::*;
 
 const PERIOD: u64 = 20;

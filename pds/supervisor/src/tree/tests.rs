@@ -1,6 +1,8 @@
 // Copyright 2026, The Kintsugi authors
 // SPDX-License-Identifier: BSD-2-Clause
 
+//! Restart strategies, intensity, and what a restarted supervisor takes up.
+
 use super::*;
 
 const POLICY: ChildPolicy = ChildPolicy {

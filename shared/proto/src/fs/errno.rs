@@ -1,0 +1,83 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! The errors of the file service, with the numbers that Linux gives them.
+
+/// Why an operation failed: POSIX's errors, with Linux's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Errno {
+    /// Operation not permitted.
+    Perm = 1,
+    /// No such file or directory.
+    NoEntry = 2,
+    /// Input or output failed.
+    Io = 5,
+    /// Bad handle.
+    BadHandle = 9,
+    /// No memory.
+    NoMemory = 12,
+    /// File exists.
+    Exists = 17,
+    /// No such device: the disk is missing.
+    NoDevice = 19,
+    /// Not a directory.
+    NotDirectory = 20,
+    /// Is a directory.
+    IsDirectory = 21,
+    /// Invalid argument.
+    Invalid = 22,
+    /// File too large.
+    FileTooLarge = 27,
+    /// No space left.
+    NoSpace = 28,
+    /// Read-only file system.
+    ReadOnly = 30,
+    /// Too many links.
+    TooManyLinks = 31,
+    /// Name too long.
+    NameTooLong = 36,
+    /// Not supported by this service.
+    NotSupported = 38,
+    /// Directory not empty.
+    NotEmpty = 39,
+    /// Too many symbolic links.
+    Loop = 40,
+    /// The request does not follow the protocol.
+    Protocol = 71,
+    /// The file of this handle is gone.
+    Stale = 116,
+    /// The disk holds no file system that we can use.
+    NeedsCleaning = 117,
+}
+
+impl Errno {
+    const ALL: [Self; 21] = [
+        Self::Perm,
+        Self::NoEntry,
+        Self::Io,
+        Self::BadHandle,
+        Self::NoMemory,
+        Self::Exists,
+        Self::NoDevice,
+        Self::NotDirectory,
+        Self::IsDirectory,
+        Self::Invalid,
+        Self::FileTooLarge,
+        Self::NoSpace,
+        Self::ReadOnly,
+        Self::TooManyLinks,
+        Self::NameTooLong,
+        Self::NotSupported,
+        Self::NotEmpty,
+        Self::Loop,
+        Self::Protocol,
+        Self::Stale,
+        Self::NeedsCleaning,
+    ];
+
+    /// The error with this number.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|errno| *errno as u32 == number)
+    }
+}

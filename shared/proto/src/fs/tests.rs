@@ -1,0 +1,71 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! Golden bytes of file requests and completions.
+
+use super::*;
+
+#[test]
+fn golden_request() {
+    let request = RequestWire {
+        version: VERSION.into(),
+        operation: (Operation::Rename as u16).into(),
+        flags: RENAME_NO_REPLACE.into(),
+        handle: Handle {
+            inode: 0x11.into(),
+            reserved: 0.into(),
+            generation: 0x2233.into(),
+            seal: 0.into(),
+        },
+        offset: 0x4455_6677_8899.into(),
+        offset_high: 1.into(),
+        input: Place {
+            offset: 8.into(),
+            length: 5.into(),
+        },
+        output: Place {
+            offset: 16.into(),
+            length: 7.into(),
+        },
+        second_length: 6.into(),
+        mode: 0o644.into(),
+    };
+    let golden: [u8; 72] = [
+        1, 0, 10, 0, 0, 1, 0, 0, // version, operation, flags
+        0x11, 0, 0, 0, 0, 0, 0, 0, 0x33, 0x22, 0, 0, 0, 0, 0, 0, // inode, generation
+        0, 0, 0, 0, 0, 0, 0, 0, // seal
+        0x99, 0x88, 0x77, 0x66, 0x55, 0x44, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, // offset
+        8, 0, 0, 0, 5, 0, 0, 0, 16, 0, 0, 0, 7, 0, 0, 0, // input, output
+        6, 0, 0, 0, 0xa4, 1, 0, 0, // second path, mode
+    ];
+    assert_eq!(request.as_bytes(), golden);
+    assert_eq!(RequestWire::read_from_bytes(&golden).unwrap(), request);
+}
+
+#[test]
+fn golden_completion() {
+    let completion = CompletionWire {
+        value: 0x0102.into(),
+        extra: 3.into(),
+        kind: (Kind::Directory as u32).into(),
+        ..CompletionWire::failed(Errno::Stale)
+    };
+    let mut golden = [0; 48];
+    golden[0] = 116;
+    golden[4] = 2;
+    golden[8..10].copy_from_slice(&[2, 1]);
+    golden[16] = 3;
+    assert_eq!(completion.as_bytes(), golden);
+}
+
+#[test]
+fn numbers_are_abi() {
+    assert_eq!(Operation::from_number(0), None);
+    assert_eq!(Operation::from_number(15), None);
+    for number in 1..15 {
+        assert_eq!(Operation::from_number(number).unwrap() as u16, number);
+    }
+    assert_eq!(Errno::from_number(28), Some(Errno::NoSpace));
+    assert_eq!(Errno::from_number(0), None);
+    assert_eq!(Kind::from_number(4), Some(Kind::Other));
+}
