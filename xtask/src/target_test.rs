@@ -13,7 +13,7 @@ mod runner;
 use std::path::PathBuf;
 
 use crate::board::Board;
-use crate::cli::{Config, Kernel, TestArgs};
+use crate::cli::{Config, DemoArgs, Kernel, KernelArgs, TestArgs};
 use crate::error::{Context, Error, Result};
 use crate::kernels::{self, Target};
 use crate::workspace;
@@ -66,7 +66,7 @@ pub fn run(args: &TestArgs) -> Result<()> {
     }
     let selected: Vec<_> = cases::ALL
         .iter()
-        .filter(|case| wanted(args, case.name))
+        .filter(|case| wanted(args, case))
         .collect();
     if selected.is_empty() {
         return Err(Error::new("no test has such a name").help("cargo xtask test --list"));
@@ -82,7 +82,15 @@ pub fn run(args: &TestArgs) -> Result<()> {
             report(case.name, &target, &outcome);
         }
     }
+    if args.all {
+        tally.add(demos(args, &targets));
+    }
     println!("\n{kernels_line}");
+    if args.names.is_empty() {
+        let left = cases::ALL.iter().filter(|case| case.by_name);
+        let names: Vec<_> = left.map(|case| case.name).collect();
+        println!("only run when named: {}", names.join(", "));
+    }
     if tally.skipped > 0 {
         println!("{} skipped, for the reasons above", tally.skipped);
     }
@@ -101,8 +109,46 @@ fn test_folder(args: &TestArgs) -> PathBuf {
     args.build_dir.join("tests")
 }
 
-fn wanted(args: &TestArgs, name: &str) -> bool {
-    args.names.is_empty() || args.names.iter().any(|part| name.contains(part.as_str()))
+fn wanted(args: &TestArgs, case: &cases::Case) -> bool {
+    match args.names.is_empty() {
+        true => !case.by_name,
+        false => args
+            .names
+            .iter()
+            .any(|part| case.name.contains(part.as_str())),
+    }
+}
+
+/// The demo on each kernel: services killed under a working application, judged by the host's tools.
+fn demos(args: &TestArgs, targets: &[Target]) -> Tally {
+    let mut tally = Tally::default();
+    for target in targets {
+        let (kernel, config) = match target {
+            Target::Dev => (Kernel::Dev, Config::Debug),
+            Target::Sel4 { config, .. } => (Kernel::Sel4, *config),
+        };
+        let demo = DemoArgs {
+            kernel: KernelArgs {
+                kernel: Some(kernel),
+                config,
+                ..args.kernel.clone()
+            },
+            disk: None,
+            from: None,
+            build_dir: test_folder(args),
+            verbose: false,
+            wall: false,
+            seed: 1,
+            timeout: 900,
+        };
+        let outcome = match crate::demo::run(&demo) {
+            Ok(()) => Outcome::Passed,
+            Err(error) => Outcome::Failed(error.to_string()),
+        };
+        tally.count(&outcome);
+        report("demo", target, &outcome);
+    }
+    tally
 }
 
 /// The kernels to test on, and the line that says so.
