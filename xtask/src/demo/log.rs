@@ -292,7 +292,10 @@ mod tests {
     fn finds_what_matters() {
         let report = run(&[
             "[   0.100000] blk: ready epoch=0 after_ns=0",
-            "[   0.200100] supervisor: warning: FAULT pd=blk kind=read addr=0x0 pc=0x1 epoch=1",
+            concat!(
+                "[   0.200100] supervisor: warning: FAULT pd=blk kind=read addr=0x0 pc=0x1 ",
+                "epoch=1 action=restart after_us=9 stack=1/2"
+            ),
             "[   0.200100] supervisor: warning: BACKTRACE pd=blk lr=0x1 frames=0x1",
             "[   0.200000] chaos: KILL pd=blk point=blk.before_complete death=breakpoint count=1",
             "[   0.200200] blk: ready epoch=1 after_ns=123456",
