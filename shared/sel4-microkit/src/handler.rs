@@ -59,6 +59,11 @@ pub trait Handler {
     #[doc(hidden)]
     fn run(&mut self) -> Result<Never, Self::Error> {
         acknowledge_irqs();
+        // Whoever signalled while the PD waited inside its `init` will not signal again.
+        let bits = noted::take(u64::MAX);
+        if bits != 0 {
+            self.notified(ChannelSet(bits))?;
+        }
         watch::tell(Moment::Idle);
         if !pd_is_passive() {
             // First life or not: wakes the caller that the last one owed an answer.
