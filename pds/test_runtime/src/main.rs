@@ -1,19 +1,27 @@
 // Copyright 2026, The Kintsugi authors
 // SPDX-License-Identifier: BSD-2-Clause
 
-//! A test PD: checks on the target what the host cannot run, the runtime's memory functions.
+//! A test PD: checks on the target what the host cannot run, the runtime's memory functions and the
+//! delivery of notifications to a PD that waits inside its `init`.
 //!
-//! It prints one line on the debug kernel's console, which `cargo xtask test runtime` looks for.
+//! system.xml runs the program twice; `signaller` is the one that signals.
 
 #![no_std]
 #![no_main]
+#![deny(unsafe_code)]
 
 extern crate alloc;
 
 use alloc::{vec, vec::Vec};
 use core::hint::black_box;
 
-use sel4_microkit::{Handler, NullHandler, debug_println, pd_name, protection_domain};
+use log::info;
+use sel4_microkit::{Channel, ChannelSet, Handler, Infallible, pd_name, protection_domain};
+
+/// What `init` waits for.
+const AWAITED: Channel = Channel::new(2);
+/// What arrives before that.
+const OTHER: Channel = Channel::new(3);
 
 /// Longer than two rounds of the 64-byte loops, with every remainder.
 const LENGTH_MAX: usize = 200;
@@ -23,10 +31,31 @@ const BUFFER: usize = 512;
 
 #[protection_domain(heap_size = 0x10000, stack_size = 0x4000)]
 fn init() -> impl Handler {
-    debug_println!("test_runtime: {} started", pd_name().unwrap_or("?"));
-    let checks = copies() + moves() + fills() + comparisons();
-    debug_println!("test_runtime: memory functions: {checks} checks passed");
-    NullHandler::new()
+    pd_setup::log();
+    if pd_name() == Ok("signaller") {
+        // Of lower priority: the other one waits already.
+        OTHER.notify();
+        AWAITED.notify();
+    } else {
+        let checks = copies() + moves() + fills() + comparisons();
+        info!("memory functions: {checks} checks passed");
+        microkit_wait::wait_for(AWAITED);
+    }
+    Runtime
+}
+
+struct Runtime;
+
+impl Handler for Runtime {
+    type Error = Infallible;
+
+    fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
+        for channel in channels.iter() {
+            assert!(channel == OTHER, "a bit that `init` has taken came again");
+            info!("KINTSUGI|PASS what came while init waited was delivered");
+        }
+        Ok(())
+    }
 }
 
 fn pattern() -> Vec<u8> {

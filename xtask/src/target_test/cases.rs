@@ -174,6 +174,13 @@ pub const ALL: &[Case] = &[
         ..PLAIN
     },
     Case {
+        name: "runtime",
+        what: "memory functions, and a notification that comes while a PD waits inside its init",
+        system: SystemUnderTest::File("pds/test_runtime/system.xml", &[]),
+        expect: &["memory functions: ", run::PASS],
+        ..PLAIN
+    },
+    Case {
         name: "works",
         what: "the application reads and writes files and sets timers, and nothing faults",
         expect: &[run::PASS],
