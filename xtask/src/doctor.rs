@@ -40,6 +40,7 @@ pub fn run(args: &KernelArgs) -> Result<()> {
     for name in ["mkfs.ext4", "e2fsck", "debugfs"] {
         findings.push(program(name, "-V", "e2fsprogs", false));
     }
+    findings.push(c_compiler());
     findings.push(program("git", "--version", "git", true));
     findings.push(sdk(args));
     let mut missing = 0;
@@ -73,6 +74,22 @@ fn compiler() -> Finding {
         what: format!("Rust for {}", toolchain::TARGET),
         state,
         optional: false,
+    }
+}
+
+/// For test PDs in C; crate `c-build` tries the same.
+fn c_compiler() -> Finding {
+    let gcc = program(
+        "aarch64-linux-gnu-gcc",
+        "--version",
+        "gcc-aarch64-linux-gnu",
+        false,
+    );
+    let clang = program("clang", "--version", "clang", false);
+    if gcc.state.is_err() && clang.state.is_ok() {
+        clang
+    } else {
+        gcc
     }
 }
 

@@ -24,6 +24,7 @@ const FENCED: &[&str] = &[
     "kernel/kernel_aarch64",
     "pds/test_report",
     "shared/arm-generic-timer",
+    "shared/c-program",
     "shared/microkit-abi",
     "shared/mmio",
     "shared/recovery",
@@ -118,7 +119,7 @@ fn check(path: &Path, text: &str) -> Vec<Finding> {
 
 /// Whether the file is of a kind that has room for a licence.
 fn is_commented(name: &str, ending: &str) -> bool {
-    name == "Makefile" || ["toml", "xml", "sh", "ld", "s", "yml"].contains(&ending)
+    name == "Makefile" || ["c", "h", "toml", "xml", "sh", "ld", "s", "yml"].contains(&ending)
 }
 
 /// Files that rustfmt would change; nothing when there is no rustfmt.

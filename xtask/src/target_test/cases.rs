@@ -220,6 +220,21 @@ pub const ALL: &[Case] = &[
         ..PLAIN
     },
     Case {
+        name: "timer_posix",
+        what: "a program in C uses every function of the POSIX interface while the service dies",
+        system: SystemUnderTest::File(
+            "pds/test_time_c/system.xml",
+            &["pds/test_timer/chaos.xml", "pds/chaos/seed.xml"],
+        ),
+        expect: &[run::PASS],
+        at_least: &[("KILL pd=timer", 300)],
+        show: &[run::PASS],
+        prefill: &[("chaos.seed", TIMER_PACE)],
+        icount: true,
+        timeout_s: 300,
+        ..PLAIN
+    },
+    Case {
         name: "block_works",
         what: "random block requests at depth 32, every word checked",
         system: SystemUnderTest::File("pds/test_blk/system.xml", &[]),

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kintsugi/region.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -60,12 +62,6 @@ int *kintsugi_errno_location(void);
 #ifndef ENOTSUP
 #define ENOTSUP 95
 #endif
-
-/* A region of system.xml: setvar_vaddr and setvar_size give both. */
-struct kintsugi_region {
-    void *start;
-    size_t size;
-};
 
 struct kintsugi_time {
     struct kintsugi_region clock;   /* timer_clock, r */
