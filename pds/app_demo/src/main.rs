@@ -80,7 +80,7 @@ fn timers() -> Timers<TimerChannel> {
     Timers::attach(armed, firings, clock, TimerChannel).expect("the regions are large enough")
 }
 
-#[protection_domain(heap_size = 0x100000, stack_size = 0x10000)]
+#[protection_domain(stack_size = 0x10000, heap_size = 0x100000)]
 fn init() -> impl Handler {
     pd_setup::log();
     info!("start");

@@ -54,7 +54,7 @@ struct Bench {
     random: u64,
 }
 
-#[protection_domain(heap_size = 0x100000, stack_size = 0x8000)]
+#[protection_domain(stack_size = 0x8000, heap_size = 0x100000)]
 fn init() -> impl Handler {
     pd_setup::log();
     let topology = pd_setup::topology();

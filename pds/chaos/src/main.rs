@@ -46,7 +46,7 @@ struct Victim {
     kills: u32,
 }
 
-#[protection_domain(heap_size = 0x40000, stack_size = 0x4000)]
+#[protection_domain(stack_size = 0x4000, heap_size = 0x40000)]
 fn init() -> impl Handler {
     pd_setup::log();
     let topology = pd_setup::topology();

@@ -60,7 +60,7 @@ struct Supervisor {
     watch: Watch,
 }
 
-#[protection_domain(heap_size = 0x20000, stack_size = 0x4000)]
+#[protection_domain(stack_size = 0x4000, heap_size = 0x20000)]
 fn init() -> impl Handler {
     pd_setup::log();
     first_reply::set_empty();

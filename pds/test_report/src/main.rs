@@ -31,7 +31,7 @@ const DEATHS: [(fn(u64), Kind, usize); 6] = [
 /// Bytes of stack; the overflow must have used all of it.
 const STACK_BYTES: u64 = 0x4000;
 
-#[protection_domain(heap_size = 0x20000, stack_size = 0x4000)]
+#[protection_domain(stack_size = 0x4000, heap_size = 0x20000)]
 fn init() -> impl Handler {
     pd_setup::log();
     recovery::ready();

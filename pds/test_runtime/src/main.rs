@@ -29,7 +29,7 @@ const LENGTH_MAX: usize = 200;
 const OFFSET_MAX: usize = 16;
 const BUFFER: usize = 512;
 
-#[protection_domain(heap_size = 0x10000, stack_size = 0x4000)]
+#[protection_domain(stack_size = 0x4000, heap_size = 0x10000)]
 fn init() -> impl Handler {
     pd_setup::log();
     if pd_name() == Ok("signaller") {

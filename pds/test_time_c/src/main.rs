@@ -10,7 +10,7 @@
 use sel4_microkit::{Handler, protection_domain};
 use timer_posix as _;
 
-#[protection_domain(heap_size = 0x40000, stack_size = 0x10000)]
+#[protection_domain(stack_size = 0x10000, heap_size = 0x40000)]
 fn init() -> impl Handler {
     c_program::run()
 }

@@ -126,7 +126,7 @@ struct Test {
     wall: wall::Check,
 }
 
-#[protection_domain(heap_size = 0x200000, stack_size = 0x8000)]
+#[protection_domain(stack_size = 0x8000, heap_size = 0x200000)]
 fn init() -> impl Handler {
     pd_setup::log();
     let topology = pd_setup::topology();

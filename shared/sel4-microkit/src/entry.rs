@@ -111,9 +111,7 @@ macro_rules! declare_protection_domain {
     (init = $init:expr, heap_size = $heap:expr $(,)?) => {
         $crate::declare_protection_domain!(init = $init, stack_size = 0x4000, heap_size = $heap);
     };
-    (init = $init:expr, heap_size = $heap:expr, stack_size = $stack:expr $(,)?) => {
-        $crate::declare_protection_domain!(init = $init, stack_size = $stack, heap_size = $heap);
-    };
+    // In this order only, as upstream's macro has it.
     (init = $init:expr, stack_size = $stack:expr, heap_size = $heap:expr $(,)?) => {
         const _: () = {
             #[allow(unsafe_code)]
