@@ -66,13 +66,22 @@ impl ReadDir {
             .read(true)
             .directory(true)
             .open(fs, path)?;
-        let entries = VecDeque::new();
-        Ok(Self {
+        Ok(Self::of(fs, folder))
+    }
+
+    pub(crate) fn of(fs: &FileSystem, folder: File) -> Self {
+        Self {
             fs: fs.clone(),
             folder,
             cursor: CursorWire::default(),
-            entries,
-        })
+            entries: VecDeque::new(),
+        }
+    }
+
+    /// Begins again, with what the folder has by then.
+    pub fn rewind(&mut self) {
+        self.entries.clear();
+        self.cursor = CursorWire::default();
     }
 
     /// Asks for more entries.

@@ -88,6 +88,21 @@ impl OpenOptions {
         self
     }
 
+    /// Whether reading is allowed.
+    pub const fn can_read(&self) -> bool {
+        self.flags & OPEN_READ != 0
+    }
+
+    /// Whether writing is allowed.
+    pub const fn can_write(&self) -> bool {
+        self.flags & OPEN_WRITE != 0
+    }
+
+    /// Whether writes go to the end of the file.
+    pub const fn appends(&self) -> bool {
+        self.append
+    }
+
     /// Opens the file.
     ///
     /// # Errors
@@ -158,6 +173,21 @@ impl File {
     /// What was opened.
     pub fn file_type(&self) -> Kind {
         self.kind
+    }
+
+    /// How it was opened.
+    pub fn options(&self) -> OpenOptions {
+        self.options
+    }
+
+    /// Where the next read or write begins.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// From now on writes go to the end of the file, or to the position again.
+    pub fn set_append(&mut self, on: bool) {
+        self.options.append = on;
     }
 
     fn check(&self, flag: u32) -> Result<(), Error> {

@@ -103,7 +103,16 @@ impl FileSystem {
     ///
     /// As `mkdir` in POSIX.
     pub fn create_dir(&self, path: &str) -> Result<(), Error> {
-        self.call_paths(Operation::Mkdir, (path, ""), 0, 0o755)
+        self.create_dir_with_mode(path, 0o755)
+    }
+
+    /// Makes a folder with these permission bits.
+    ///
+    /// # Errors
+    ///
+    /// As `mkdir` in POSIX.
+    pub fn create_dir_with_mode(&self, path: &str, mode: u32) -> Result<(), Error> {
+        self.call_paths(Operation::Mkdir, (path, ""), 0, mode)
     }
 
     /// Removes an empty folder.

@@ -59,6 +59,31 @@ impl Metadata {
         self.wire.inode.get()
     }
 
+    /// Blocks of 512 bytes in use.
+    pub fn blocks(&self) -> u64 {
+        self.wire.blocks.get()
+    }
+
+    /// Type and permission bits, as in POSIX.
+    pub fn mode(&self) -> u32 {
+        self.wire.mode.get()
+    }
+
+    /// Owner and group.
+    pub fn owner(&self) -> (u32, u32) {
+        (self.wire.uid.get(), self.wire.gid.get())
+    }
+
+    /// Last access, in seconds since 1970.
+    pub fn accessed(&self) -> u64 {
+        u64::from(self.wire.atime.get())
+    }
+
+    /// Last change of anything, in seconds since 1970.
+    pub fn changed(&self) -> u64 {
+        u64::from(self.wire.ctime.get())
+    }
+
     /// Last change of the contents, in seconds since 1970.
     pub fn modified(&self) -> u64 {
         u64::from(self.wire.mtime.get())

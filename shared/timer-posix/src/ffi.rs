@@ -12,6 +12,8 @@ use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
 use core::ptr::NonNull;
 
+pub use c_library::kintsugi_errno_location;
+
 use sel4_shared_memory::{SharedMut, SharedRef};
 use timer_client::{Clock, Service, Timers};
 
@@ -78,7 +80,6 @@ impl Service for Channel {
 struct State {
     posix: UnsafeCell<Option<Posix<Channel>>>,
     ticks: UnsafeCell<Option<extern "C" fn() -> u64>>,
-    errno: UnsafeCell<c_int>,
 }
 
 // SAFETY: a protection domain has one thread; host tests take a lock around all their calls.
@@ -87,7 +88,6 @@ unsafe impl Sync for State {}
 static STATE: State = State {
     posix: UnsafeCell::new(None),
     ticks: UnsafeCell::new(None),
-    errno: UnsafeCell::new(0),
 };
 
 fn ticks() -> u64 {
@@ -107,8 +107,7 @@ fn with<T>(work: impl FnOnce(&mut Posix<Channel>) -> Result<T, Errno>) -> Result
 /// Ends a function as POSIX's do: the value, or -1 and `errno`.
 fn end(result: Result<c_int, Errno>) -> c_int {
     result.unwrap_or_else(|error| {
-        // SAFETY: one thread; a plain store.
-        unsafe { *STATE.errno.get() = error as c_int };
+        c_library::set_errno(error as c_int);
         -1
     })
 }
@@ -143,12 +142,6 @@ fn memory(region: Region) -> Result<NonNull<[u8]>, Errno> {
         return Err(Errno::Einval);
     }
     Ok(NonNull::slice_from_raw_parts(start, region.size))
-}
-
-/// The address of `errno`.
-#[cfg_attr(target_os = "none", unsafe(no_mangle))]
-pub extern "C" fn kintsugi_errno_location() -> *mut c_int {
-    STATE.errno.get()
 }
 
 /// Attaches to the time service. To be called first; `EAGAIN` when the service has not published its
