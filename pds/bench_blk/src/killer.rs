@@ -42,7 +42,7 @@ impl Killer {
             .step_by(PAGE)
             .find(|at| info_at(&data, *at).is_some());
         Self {
-            points: points::find(&elf, CODE_BASE..CODE_BASE + code.size),
+            points: points::find(&elf, CODE_BASE..CODE_BASE + code.size).points,
             code: pd_setup::writes(&code),
             start_info: start_info.expect("start information is on a page of its own"),
             data,
