@@ -4,6 +4,7 @@
 //! What the service needs of a disk.
 
 use proto::blk::{Operation, Segment};
+use sel4_shared_memory::SharedRef;
 
 /// Most commands that a device is given at a time: one per bit of a word.
 pub const TAGS: usize = 64;
@@ -66,4 +67,15 @@ pub trait Device {
 
     /// Takes the tag of a command that has ended. `None` arms the interrupt for the next one.
     fn next_done(&mut self) -> Option<(usize, Outcome)>;
+
+    /// Acknowledges the interrupt at the device. Call it before taking what is done, so that
+    /// whatever comes later raises it again. Returns whether the device asks for a reset.
+    fn acknowledge_interrupt(&mut self) -> bool;
+
+    /// Resets the device and sets it up anew. All commands in progress are forgotten; it touches no
+    /// memory for them afterwards. Returns false when it does not come back as it was.
+    fn restart(&mut self) -> bool;
+
+    /// Memory of the driver's own that commands can move data to, and its physical address.
+    fn scratch(&self) -> (SharedRef, u64);
 }

@@ -15,13 +15,15 @@
 extern crate alloc;
 
 mod device;
+mod gpt;
 mod service;
 mod virtio;
 mod virtqueue;
+mod watchdog;
 
 #[cfg(test)]
 mod tests;
 
 pub use device::{Command, Device, Info, Outcome, TAGS};
-pub use service::{ClientMemory, Service};
+pub use service::{ClientMemory, Service, Share};
 pub use virtio::{NoDisk, VirtioDisk};

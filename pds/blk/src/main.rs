@@ -11,12 +11,12 @@ extern crate alloc;
 
 use alloc::{format, vec::Vec};
 
-use blk_service::{ClientMemory, Service, VirtioDisk};
+use blk_service::{ClientMemory, Service, Share, VirtioDisk};
 use mmio::UniqueMmioPointer;
 use sel4_microkit::{
     Channel, ChannelSet, DeferredAction, Handler, Infallible, protection_domain, var,
 };
-use topology::Topology;
+use topology::{Region, Topology};
 use virtio_drivers::transport::DeviceTypeError;
 use virtio_drivers::transport::mmio::{MmioError, MmioTransport, VirtIOHeader};
 
@@ -49,6 +49,7 @@ fn init() -> impl Handler {
     let mut handler = Blk {
         service,
         channels,
+        questions: pd_setup::hear_questions(),
         interrupted: false,
     };
     // Unfinished requests first, then word to everybody: a client may have notified a dead life.
@@ -64,13 +65,20 @@ struct Blk {
     service: Service<Disk>,
     /// Channel of each client, in the order in which the service knows them.
     channels: Vec<Channel>,
+    /// The supervisor asks there from time to time: an occasion to look at the clock.
+    questions: Channel,
     /// The interrupt is to be acknowledged at the kernel.
     interrupted: bool,
 }
 
 impl Blk {
     fn serve(&mut self) {
-        let mut clients = self.service.run();
+        let clients = self.service.run();
+        self.tell(clients);
+    }
+
+    /// Notifies clients, and states how far the work has got.
+    fn tell(&mut self, mut clients: u64) {
         while clients != 0 {
             recovery::fault_point!("blk.before_notify");
             self.channels[clients.trailing_zeros() as usize].notify();
@@ -78,7 +86,7 @@ impl Blk {
         }
         pd_setup::work(
             self.service.in_progress_count(),
-            self.service.completed_count(),
+            self.service.progress_count(),
         );
     }
 }
@@ -89,13 +97,16 @@ impl Handler for Blk {
     fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
         if channels.contains(DEVICE) {
             recovery::fault_point!("blk.irq");
-            if let Some(disk) = self.service.device_mut() {
-                disk.acknowledge_interrupt();
-            }
+            self.service.interrupted();
             recovery::fault_point!("blk.after_irq_ack");
             self.interrupted = true;
         }
-        self.serve();
+        if channels.contains(self.questions) {
+            let clients = self.service.look(now_ms());
+            self.tell(clients);
+        } else {
+            self.serve();
+        }
         Ok(())
     }
 
@@ -103,6 +114,10 @@ impl Handler for Blk {
     fn take_deferred_action(&mut self) -> Option<DeferredAction> {
         core::mem::take(&mut self.interrupted).then(|| DeferredAction::new_irq_ack(DEVICE))
     }
+}
+
+fn now_ms() -> u64 {
+    recovery::ticks() / (recovery::ticks_per_second() / 1_000)
 }
 
 /// Starts the disk, or says why there is none. Requests then fail, which beats a crash loop.
@@ -139,13 +154,13 @@ fn channel_to(topology: &Topology<'_>, client: &str) -> Channel {
     Channel::new(usize::from(channel.id))
 }
 
-fn client_memory(topology: &Topology<'_>, client: &str) -> ClientMemory {
+fn client_memory(topology: &Topology<'static>, client: &str) -> ClientMemory {
     let me = topology.name();
     let region = |name: &str| {
         let region = topology.region(name);
         region.unwrap_or_else(|| panic!("system.xml: {me} does not map {name}"))
     };
-    let data = region(&format!("{client}_to_{me}_data"));
+    let (data, share) = client_data(topology, client);
     assert!(
         data.paddr != 0,
         "system.xml: {} needs a phys_addr",
@@ -156,5 +171,19 @@ fn client_memory(topology: &Topology<'_>, client: &str) -> ClientMemory {
         completions: pd_setup::writes(&region(&format!("{me}_to_{client}_completions"))),
         data_paddr: data.paddr,
         data_bytes: data.size,
+        share,
     }
+}
+
+/// A client's data region; its name says what the client sees of the disk.
+fn client_data(topology: &Topology<'static>, client: &str) -> (Region<'static>, Share) {
+    let name = format!("{client}_to_{}_data", topology.name());
+    let found = topology.regions().find_map(|region| {
+        let share = match region.name.strip_prefix(name.as_str())? {
+            "" => Share::Whole,
+            rest => Share::Partition(rest.strip_prefix("_partition_")?.parse().ok()?),
+        };
+        Some((region, share))
+    });
+    found.unwrap_or_else(|| panic!("system.xml: no region {name} or {name}_partition_1"))
 }

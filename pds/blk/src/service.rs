@@ -7,10 +7,16 @@
 //! - A request is completed when the device is done with it, or at once when it is refused.
 //! - A flush starts when every request that its client made before it is completed, and what the
 //!   client made after it waits for its end.
-//! - Clients take turns, one request each, as long as the device has room.
+//! - Clients take turns, one request each, as long as the device has room. Half of its places are kept
+//!   for them, the same number for each; so nobody waits for a neighbour that has filled the others.
+//! - A client sees the whole disk, or one partition of it as if that were a disk.
 //! - A request that five lives of the driver died of, each with this one in hand, fails.
+//! - A device that asks for a reset or has stopped answering gets one (`reset.rs`).
 //! - Otherwise nothing is remembered across a crash. Requests that were in progress are still in their table,
 //!   and run again; all of them are idempotent.
+
+mod partition;
+mod reset;
 
 use alloc::vec::Vec;
 
@@ -23,12 +29,24 @@ use request_table::{AttachError, Server, Ticket};
 use sel4_shared_memory::{SharedMut, SharedRef};
 
 use crate::device::{Command, Device, Info, Outcome, TAGS};
+use crate::watchdog::Watchdog;
+use partition::Reading;
+use reset::Suspect;
 
 /// Clients that one service can have: one per bit of a word.
 const CLIENTS_MAX: usize = 64;
 
 /// Lives of the driver that one request may cost.
 const DEATHS_MAX: u8 = 5;
+
+/// What a client sees as its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// All of it.
+    Whole,
+    /// The partition with this number, from 1, in the GUID partition table.
+    Partition(u32),
+}
 
 /// The memory of one client.
 #[derive(Debug)]
@@ -41,14 +59,28 @@ pub struct ClientMemory {
     pub data_paddr: u64,
     /// Size of the same.
     pub data_bytes: u64,
+    /// Its disk.
+    pub share: Share,
 }
+
+/// In [`Client::blocked`]: a flush is in progress, and nothing may overtake it.
+const FLUSHING: u8 = 1;
+/// In [`Client::blocked`]: where its partition is is not known yet.
+const UNPLACED: u8 = 2;
 
 struct Client {
     table: Server<RequestWire, CompletionWire>,
     data_paddr: u64,
     data_bytes: u64,
-    /// A flush is in progress, and nothing may overtake it.
-    flushing: bool,
+    share: Share,
+    /// Sector of the device that is the client's first one.
+    first_sector: u64,
+    /// Sectors from there on that are the client's, as far as the device has them.
+    sectors: u64,
+    /// The client's partition does not exist.
+    absent: bool,
+    /// Why nothing of this client can be started: 0, or [`FLUSHING`] and [`UNPLACED`].
+    blocked: u8,
     /// This one comes first: a flush waits for what is in progress, anything for room.
     held: Option<(Ticket, Request)>,
     in_progress: u32,
@@ -68,10 +100,24 @@ pub struct Service<D> {
     clients: Vec<Client>,
     in_progress: [Option<InProgress>; TAGS],
     free_tags: u64,
+    all_tags: u64,
+    /// Most requests that a client may have at the device.
+    quota: u32,
+    /// Client whose turn it is.
+    turn: usize,
     /// Clients to notify, as bits.
     to_notify: u64,
-    /// Requests completed by the device in this life.
+    /// Commands completed by the device in this life.
     completed: u64,
+    /// The partition table is being read.
+    reading: Option<Reading>,
+    watchdog: Watchdog,
+    /// Commands that the device lost in a reset and that go to it one by one now.
+    careful: u32,
+    /// The request that was alone at the device when that failed.
+    suspect: Option<Suspect>,
+    /// Resets of the device in this life, besides the one that it began with.
+    resets: u64,
 }
 
 impl<D: Device> Service<D> {
@@ -96,29 +142,50 @@ impl<D: Device> Service<D> {
             .collect();
         let clients = clients?;
         assert!(clients.len() <= CLIENTS_MAX, "too many clients");
-        Ok(Self {
+        let all_tags = u64::MAX.checked_shr((TAGS - depth) as u32).unwrap_or(0);
+        let mut service = Self {
+            quota: quota(depth, clients.len()),
             device,
             clients,
             in_progress: [const { None }; TAGS],
-            free_tags: u64::MAX.checked_shr((TAGS - depth) as u32).unwrap_or(0),
+            free_tags: all_tags,
+            all_tags,
+            turn: 0,
             to_notify: 0,
             completed: 0,
-        })
+            reading: None,
+            watchdog: Watchdog::default(),
+            careful: 0,
+            suspect: None,
+            resets: 0,
+        };
+        service.place_clients();
+        Ok(service)
     }
 
-    /// Requests that the device has and has not completed.
+    /// Commands that the device has and has not completed.
     pub fn in_progress_count(&self) -> u64 {
-        self.in_progress.iter().flatten().count() as u64
+        let reserved = if self.careful > 0 { 1 } else { self.all_tags };
+        u64::from((reserved & !self.free_tags).count_ones())
     }
 
-    /// Requests that the device has completed in this life.
-    pub fn completed_count(&self) -> u64 {
-        self.completed
+    /// Commands that the device has completed in this life, and resets: a driver that resets its
+    /// device does what it can.
+    pub fn progress_count(&self) -> u64 {
+        self.completed + self.resets
     }
 
     /// Returns the device, if there is one.
     pub fn device_mut(&mut self) -> Option<&mut D> {
         self.device.as_mut()
+    }
+
+    /// Deals with an interrupt of the device. Call [`Self::run`] afterwards.
+    pub fn interrupted(&mut self) {
+        let asks = self.device.as_mut().map(Device::acknowledge_interrupt);
+        if asks == Some(true) {
+            self.reset_device("asks for a reset");
+        }
     }
 
     /// Does all that can be done now, after any event. Returns the clients to notify, as bits in
@@ -137,17 +204,20 @@ impl<D: Device> Service<D> {
         while let Some((tag, outcome)) = self.device.as_mut().and_then(Device::next_done) {
             fault_point!("blk.after_used");
             let Some(done) = self.in_progress[tag].take() else {
-                // It is reset when we start anew.
-                panic!("the disk reports tag {tag} as done, which was not in progress");
+                self.finish_own(tag, outcome);
+                continue;
             };
             self.free_tags |= 1 << tag;
             self.completed += 1;
+            if self.careful > 0 {
+                self.one_less_to_care_for();
+            }
             let index = done.client as usize;
             let client = &mut self.clients[index];
             client.table.take_up(&done.ticket);
             client.in_progress -= 1;
             // A flush is the only thing in progress while it is.
-            client.flushing = false;
+            client.blocked &= !FLUSHING;
             let completion = match outcome {
                 Outcome::Done => Completion::done(done.bytes),
                 Outcome::Failed => Completion::failed(Status::Io),
@@ -172,8 +242,16 @@ impl<D: Device> Service<D> {
         let mut any = false;
         loop {
             let mut more = false;
-            for client in 0..self.clients.len() {
-                more |= self.start_one(client);
+            let mut index = self.turn;
+            for _ in 0..self.clients.len() {
+                if index >= self.clients.len() {
+                    index = 0;
+                }
+                let started = self.start_one(index);
+                index += 1;
+                if started {
+                    (more, self.turn) = (true, index);
+                }
             }
             any |= more;
             if !more {
@@ -191,7 +269,7 @@ impl<D: Device> Service<D> {
     #[inline]
     fn start_one(&mut self, index: usize) -> bool {
         let client = &mut self.clients[index];
-        if client.flushing {
+        if client.blocked != 0 || client.in_progress >= self.quota {
             return false;
         }
         if client.held.is_some() {
@@ -232,25 +310,27 @@ impl<D: Device> Service<D> {
     /// Gives a request to the device, answers it, or holds it. Returns false when it is held.
     #[inline(always)]
     fn begin(&mut self, index: usize, ticket: Ticket, request: &Request) -> bool {
-        let Some(device) = &mut self.device else {
+        let client = &mut self.clients[index];
+        let Some(device) = self.device.as_mut().filter(|_| !client.absent) else {
             self.complete(index, ticket, &Completion::failed(Status::NoDevice));
             return true;
         };
-        let client = &mut self.clients[index];
         let flush = request.operation == Operation::Flush;
         if (flush && client.in_progress > 0) || self.free_tags == 0 {
             client.held = Some((ticket, *request));
             client.table.put_down();
             return false;
         }
-        if let Some(completion) = answer_without_device(&device.info(), request) {
+        let info = device.info();
+        let sectors = client.sectors.min(info.capacity_sectors);
+        if let Some(completion) = answer_without_device(&info, sectors, request) {
             self.complete(index, ticket, &completion);
             return true;
         }
         let tag = self.free_tags.trailing_zeros() as usize;
         self.free_tags &= !(1 << tag);
         client.in_progress += 1;
-        client.flushing = flush;
+        client.blocked = if flush { FLUSHING } else { 0 };
         device.submit(tag, &client.command(request));
         fault_point!("blk.after_submit");
         client.table.put_down();
@@ -269,7 +349,11 @@ impl Client {
             table: Server::attach(memory.requests, memory.completions, epoch)?,
             data_paddr: memory.data_paddr,
             data_bytes: memory.data_bytes,
-            flushing: false,
+            share: memory.share,
+            first_sector: 0,
+            sectors: u64::MAX,
+            absent: false,
+            blocked: 0,
             held: None,
             in_progress: 0,
         })
@@ -279,7 +363,7 @@ impl Client {
     fn command<'a>(&self, request: &'a Request) -> Command<'a> {
         Command {
             operation: request.operation,
-            sector: request.sector,
+            sector: self.first_sector + request.sector,
             sector_count: request.sector_count,
             segments: request.segments(),
             data_paddr: self.data_paddr,
@@ -287,9 +371,16 @@ impl Client {
     }
 }
 
-/// Returns the completion of a request that the device need not or must not see.
+/// Half of the device's places are for whoever comes; of the other half each client has its part.
+fn quota(depth: usize, clients: usize) -> u32 {
+    // Not 0, or requests to a disk that is not there would wait.
+    (depth - depth / 2 + depth / 2 / clients.max(1)).max(1) as u32
+}
+
+/// Returns the completion of a request that the device need not or must not see. The client's disk has
+/// `sectors`.
 #[inline]
-fn answer_without_device(info: &Info, request: &Request) -> Option<Completion> {
+fn answer_without_device(info: &Info, sectors: u64, request: &Request) -> Option<Completion> {
     let writes = match request.operation {
         Operation::Read | Operation::Identify => false,
         Operation::Write => true,
@@ -308,24 +399,24 @@ fn answer_without_device(info: &Info, request: &Request) -> Option<Completion> {
         }
         // Without a cache, what is written is on the medium.
         Operation::Flush => return (!info.flushes).then_some(Completion::done(0)),
-        Operation::Describe => return Some(describe(info)),
+        Operation::Describe => return Some(describe(info, sectors)),
     };
     if writes && info.read_only {
         return Some(Completion::failed(Status::ReadOnly));
     }
     // `check` has made sure that the sum does not wrap around.
     let end = request.sector + u64::from(request.sector_count);
-    (end > info.capacity_sectors).then_some(Completion::failed(Status::OutOfRange))
+    (end > sectors).then_some(Completion::failed(Status::OutOfRange))
 }
 
-fn describe(info: &Info) -> Completion {
+fn describe(info: &Info, sectors: u64) -> Completion {
     let flag = |condition: bool, flag: u16| if condition { flag } else { 0 };
     Completion {
         flags: flag(info.read_only, DEVICE_READ_ONLY)
             | flag(info.flushes, DEVICE_FLUSHES)
             | flag(info.discard_sectors_max > 0, DEVICE_DISCARDS)
             | flag(info.zero_sectors_max > 0, DEVICE_WRITES_ZEROES),
-        value: info.capacity_sectors,
+        value: sectors,
         ..Completion::done(0)
     }
 }

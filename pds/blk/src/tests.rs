@@ -4,22 +4,24 @@
 //! The driver as it is, against a disk that reorders and fails, and with a death of the driver
 //! between any two stores to memory that outlives it.
 
+mod clients;
+mod failing;
 mod machine;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use proptest::prelude::*;
 use proto::blk::{
     Completion, DEVICE_FLUSHES, Operation, RequestWire, SEGMENTS_MAX, Segment, Status,
 };
 use request_table::Client;
+use sel4_shared_memory::SharedRef;
 use sel4_shared_memory::host::{Died, HostRegion, Life};
 use test_blk_service::{BLOCK_BYTES, Blocks, Exerciser, Random, contents};
 use virtio_drivers::transport::DeviceType;
 
 use crate::device::{Command, Info, Outcome};
-use crate::{ClientMemory, Device, NoDisk, Service, VirtioDisk};
+use crate::{ClientMemory, Device, NoDisk, Service, Share, VirtioDisk};
 use machine::{Change, EVENT_INDEX, FLUSH, Machine, Registers, VERSION_1};
 
 const DMA_PADDR: u64 = 0xa200_0000;
@@ -37,6 +39,7 @@ struct Regions {
     completions: HostRegion,
     data: HostRegion,
     data_paddr: u64,
+    share: Share,
 }
 
 struct World {
@@ -60,6 +63,7 @@ impl World {
                 completions: HostRegion::new(0x1_0000),
                 data,
                 data_paddr,
+                share: Share::Whole,
             }
         });
         let clients = clients.collect();
@@ -81,6 +85,7 @@ impl World {
             completions: client.completions.shared_mut(life),
             data_paddr: client.data_paddr,
             data_bytes: DATA_BYTES as u64,
+            share: client.share,
         });
         self.lives += 1;
         let mut service = Service::attach(disk.ok(), clients, self.lives - 1).unwrap();
@@ -109,7 +114,7 @@ impl World {
     /// What the handler does with an interrupt, if the line is up.
     fn interrupt(&self, service: &mut TestService) {
         if self.machine.borrow().interrupt {
-            service.device_mut().unwrap().acknowledge_interrupt();
+            service.interrupted();
             service.run();
         }
     }
@@ -378,6 +383,18 @@ impl Device for Poisoned {
     fn next_done(&mut self) -> Option<(usize, Outcome)> {
         self.0.next_done()
     }
+
+    fn acknowledge_interrupt(&mut self) -> bool {
+        self.0.acknowledge_interrupt()
+    }
+
+    fn restart(&mut self) -> bool {
+        self.0.restart()
+    }
+
+    fn scratch(&self) -> (SharedRef, u64) {
+        self.0.scratch()
+    }
 }
 
 struct Poison;
@@ -405,12 +422,13 @@ fn a_request_that_kills_the_driver_fails_and_its_neighbours_do_not() {
                 completions: client.completions.shared_mut(&Life::endless()),
                 data_paddr: client.data_paddr,
                 data_bytes: DATA_BYTES as u64,
+                share: Share::Whole,
             };
             let mut service = Service::attach(disk.map(Poisoned), [memory], lives).unwrap();
             for _ in 0..100 {
                 service.run();
                 world.machine.borrow_mut().work(3);
-                service.device_mut().unwrap().0.acknowledge_interrupt();
+                service.interrupted();
             }
         }));
         assert!(life.is_ok() || life.unwrap_err().is::<Poison>());
@@ -576,27 +594,6 @@ fn a_short_queue_takes_fewer_requests_at_a_time() {
     assert_eq!(error.err(), Some(NoDisk::QueueTooShort(4)));
 }
 
-#[test]
-fn clients_share_the_device_by_turns() {
-    let mut world = World::new(ALL_FEATURES, 2, 1);
-    let mut service = world.driver(&Life::endless());
-    let (mut greedy, mut modest) = (world.table(0), world.table(1));
-    let read = |slot: u32| RequestWire::read(0, segment(slot * BLOCK_BYTES, 512));
-    for slot in 0..64 {
-        greedy.submit(&read(slot)).unwrap();
-    }
-    service.run();
-    // The device is full. The other client waits for one place, not for 64.
-    modest.submit(&read(0)).unwrap();
-    service.run();
-    greedy.submit(&read(0)).unwrap_err();
-    world.machine.borrow_mut().work(1);
-    world.interrupt(&mut service);
-    world.machine.borrow_mut().work(64);
-    world.interrupt(&mut service);
-    assert!(modest.next_completion().is_some());
-}
-
 /// A flush waits for what came before, and what came after waits for the flush.
 #[test]
 fn a_flush_is_a_barrier() {
@@ -639,26 +636,4 @@ fn a_disk_that_invents_completions_ends_this_life() {
     let mut service = world.driver(&Life::endless());
     world.machine.borrow_mut().lie(3 * 6);
     service.run();
-}
-
-proptest! {
-    /// A client that writes anything anywhere reaches no memory but its own (the fake disk panics
-    /// at any other address), and its neighbour's requests are served.
-    #[test]
-    fn hostile_client(writes in prop::collection::vec((0_usize..4352, any::<u8>()), 1..200)) {
-        let mut world = World::new(ALL_FEATURES, 2, 1);
-        let mut service = world.driver(&Life::endless());
-        let mut hostile = world.table(0);
-        let mut neighbour = world.table(1);
-        for (offset, byte) in writes {
-            let wire = RequestWire::read(u64::from(byte), segment(512, 512));
-            let _ = hostile.submit(&wire);
-            world.clients[0].requests.set_bytes(offset, &[byte]);
-            service.run();
-            world.machine.borrow_mut().work(2);
-            world.interrupt(&mut service);
-        }
-        let completion = world.ask(&mut service, &mut neighbour, &RequestWire::read(0, segment(0, 512)));
-        prop_assert_eq!(completion.status, Status::Done);
-    }
 }

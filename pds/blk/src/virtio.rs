@@ -7,16 +7,18 @@
 //! `docs/decisions/0010-block-queue.md`.
 //!
 //! Memory in `blk_dma`: the queue, then one cell of 64 bytes per tag: request header (16 bytes),
-//! status byte (at 16), range for discard and write zeroes (at 32).
+//! status byte (at 16), range for discard and write zeroes (at 32); then scratch memory for what the
+//! driver itself reads from the disk.
 
 use core::fmt;
 
 use bitflags::bitflags;
-use proto::blk::Operation;
-use sel4_shared_memory::SharedMut;
+use proto::blk::{Operation, SECTOR_BYTES};
+use sel4_shared_memory::{SharedMut, SharedRef};
 use virtio_drivers::transport::{DeviceStatus, DeviceType, InterruptStatus, Transport};
 
 use crate::device::{Command, Device, Info, Outcome, TAGS};
+use crate::gpt::TABLE_SECTORS;
 use crate::virtqueue::{NEXT, QueueLayout, Used, VirtQueue, WRITE};
 
 const QUEUE: u16 = 0;
@@ -91,7 +93,12 @@ pub struct VirtioDisk<T: Transport> {
     queue: VirtQueue,
     cells: SharedMut,
     cells_paddr: u64,
-    /// Tags whose header leads straight to the status, as bits.
+    scratch: SharedMut,
+    layout: QueueLayout,
+    features: Feature,
+    /// Tags whose header leads to the first piece of memory, as bits.
+    full: u64,
+    /// Tags whose header leads straight to the status. In neither: nothing is described yet.
     bare: u64,
     info: Info,
 }
@@ -112,89 +119,66 @@ impl<T: Transport> VirtioDisk<T> {
         if transport.device_type() != DeviceType::Block {
             return Err(NoDisk::OtherDevice(transport.device_type()));
         }
-        reset(&mut transport)?;
-        recovery::fault_point!("blk.after_device_reset");
-        let features: Feature = transport.begin_init(Feature::all());
-        let modern = features.contains(Feature::VERSION_1);
-        if modern && !transport.get_status().contains(DeviceStatus::FEATURES_OK) {
-            return Err(NoDisk::FeaturesRefused);
-        }
+        let features = negotiate(&mut transport)?;
         let layout = queue_layout(&mut transport)?;
         let info = read_info(&transport, features, layout).ok_or(NoDisk::NoCapacity)?;
+        let cells_end = layout.bytes() + TAGS * CELL_BYTES;
         assert!(
-            dma.len() >= layout.bytes() + TAGS * CELL_BYTES,
+            dma.len() >= cells_end + TABLE_SECTORS * SECTOR_BYTES as usize,
             "blk_dma is too small"
         );
-        let (queue_memory, cells) = dma.split_at(layout.bytes());
+        let (queue_memory, rest) = dma.split_at(layout.bytes());
+        let (cells, scratch) = rest.split_at(TAGS * CELL_BYTES);
+        let event_index = features.contains(Feature::EVENT_INDEX);
         let mut disk = Self {
             transport,
-            queue: VirtQueue::new(
-                queue_memory,
-                layout,
-                features.contains(Feature::EVENT_INDEX),
-            ),
+            queue: VirtQueue::new(queue_memory, layout, event_index),
             cells,
             cells_paddr: dma_paddr + layout.bytes() as u64,
+            scratch,
+            layout,
+            features,
+            full: 0,
             bare: 0,
             info,
         };
-        disk.describe_fixed_parts();
-        let available = dma_paddr + layout.available() as u64;
-        let used = dma_paddr + layout.used() as u64;
-        disk.transport
-            .queue_set(QUEUE, layout.size.into(), dma_paddr, available, used);
-        recovery::fault_point!("blk.before_driver_ok");
-        disk.transport.finish_init();
+        disk.go();
         Ok(disk)
     }
 
-    /// Writes the descriptors that are the same in (nearly) every command of a tag.
-    fn describe_fixed_parts(&mut self) {
-        for tag in 0..self.info.depth {
-            self.describe_header(tag, head(tag) + 1);
-            let status = self.cell_paddr(tag) + STATUS_IN_CELL as u64;
-            self.queue
-                .describe(head(tag) + STATUS_IN_CHAIN, status, 1, WRITE, 0);
-        }
+    /// Gives the device its queue, which is empty, and lets it work.
+    fn go(&mut self) {
+        let descriptors = self.cells_paddr - self.layout.bytes() as u64;
+        let available = descriptors + self.layout.available() as u64;
+        let used = descriptors + self.layout.used() as u64;
+        let size = self.layout.size.into();
+        self.transport
+            .queue_set(QUEUE, size, descriptors, available, used);
+        recovery::fault_point!("blk.before_driver_ok");
+        self.transport.finish_init();
     }
 
-    fn describe_header(&mut self, tag: usize, next: u16) {
+    /// Writes the descriptors that are the same in (nearly) every command of a tag: its status, and
+    /// its header, which leads to the status at once when there is nothing in between.
+    #[cold]
+    fn describe_fixed_parts(&mut self, tag: usize, bare: bool) {
+        let (to, not) = match bare {
+            true => (&mut self.bare, &mut self.full),
+            false => (&mut self.full, &mut self.bare),
+        };
+        *to |= 1 << tag;
+        *not &= !(1 << tag);
+        let next = head(tag) + if bare { STATUS_IN_CHAIN } else { 1 };
         let header = self.cell_paddr(tag);
         self.queue
             .describe(head(tag), header, HEADER_BYTES, NEXT, next);
-    }
-
-    /// Makes the header lead to the status when there is nothing in between, and else back.
-    #[cold]
-    fn turn_header(&mut self, tag: usize, bare: bool) {
-        let next = head(tag) + if bare { STATUS_IN_CHAIN } else { 1 };
-        self.describe_header(tag, next);
-        self.bare ^= 1 << tag;
+        let status = header + STATUS_IN_CELL as u64;
+        self.queue
+            .describe(head(tag) + STATUS_IN_CHAIN, status, 1, WRITE, 0);
     }
 
     fn cell_paddr(&self, tag: usize) -> u64 {
         self.cells_paddr + (tag * CELL_BYTES) as u64
-    }
-
-    /// Acknowledges the interrupt at the device. Call it before taking what is done, so that
-    /// whatever comes later raises it again.
-    ///
-    /// # Panics
-    ///
-    /// When the device says that it needs a reset: starting anew is how it gets one.
-    pub fn acknowledge_interrupt(&mut self) {
-        let reasons = self.transport.ack_interrupt();
-        if reasons.contains(InterruptStatus::DEVICE_CONFIGURATION_INTERRUPT) {
-            let status = self.transport.get_status();
-            assert!(
-                !status.contains(DeviceStatus::DEVICE_NEEDS_RESET),
-                "the disk needs a reset"
-            );
-            // Most likely the disk was resized.
-            if let Some(sectors) = read_capacity(&self.transport) {
-                self.info.capacity_sectors = sectors;
-            }
-        }
     }
 
     /// Writes the chain of a command between its header and its status.
@@ -220,6 +204,7 @@ impl<T: Transport> VirtioDisk<T> {
             Operation::Discard | Operation::WriteZeroes
         ) {
             count = 1;
+            recovery::fault_point!("blk.range");
             let at = tag * CELL_BYTES + RANGE_IN_CELL;
             self.cells.store_u64(at, command.sector.to_le());
             self.cells
@@ -229,8 +214,9 @@ impl<T: Transport> VirtioDisk<T> {
                 .describe(head + 1, paddr, RANGE_BYTES, NEXT, last);
         }
         let bare = count == 0;
-        if bare != (self.bare >> tag & 1 == 1) {
-            self.turn_header(tag, bare);
+        let described = if bare { self.bare } else { self.full };
+        if described >> tag & 1 == 0 {
+            self.describe_fixed_parts(tag, bare);
         }
     }
 }
@@ -286,10 +272,57 @@ impl<T: Transport> Device for VirtioDisk<T> {
         };
         Some((tag, outcome))
     }
+
+    fn acknowledge_interrupt(&mut self) -> bool {
+        let reasons = self.transport.ack_interrupt();
+        if !reasons.contains(InterruptStatus::DEVICE_CONFIGURATION_INTERRUPT) {
+            return false;
+        }
+        let status = self.transport.get_status();
+        if status.contains(DeviceStatus::DEVICE_NEEDS_RESET) {
+            return true;
+        }
+        // Most likely the disk was resized.
+        if let Some(sectors) = read_capacity(&self.transport) {
+            self.info.capacity_sectors = sectors;
+        }
+        false
+    }
+
+    fn restart(&mut self) -> bool {
+        let features = negotiate(&mut self.transport);
+        if features != Ok(self.features) || queue_layout(&mut self.transport) != Ok(self.layout) {
+            return false;
+        }
+        if let Some(sectors) = read_capacity(&self.transport) {
+            self.info.capacity_sectors = sectors;
+        }
+        self.queue.clear();
+        (self.full, self.bare) = (0, 0);
+        self.go();
+        true
+    }
+
+    fn scratch(&self) -> (SharedRef, u64) {
+        let paddr = self.cells_paddr + (TAGS * CELL_BYTES) as u64;
+        (self.scratch.as_shared_ref(), paddr)
+    }
 }
 
 fn head(tag: usize) -> u16 {
     tag as u16 * CHAIN
+}
+
+/// Stops the device and agrees with it on what both can do.
+fn negotiate<T: Transport>(transport: &mut T) -> Result<Feature, NoDisk> {
+    reset(transport)?;
+    recovery::fault_point!("blk.after_device_reset");
+    let features: Feature = transport.begin_init(Feature::all());
+    let modern = features.contains(Feature::VERSION_1);
+    if modern && !transport.get_status().contains(DeviceStatus::FEATURES_OK) {
+        return Err(NoDisk::FeaturesRefused);
+    }
+    Ok(features)
 }
 
 /// Stops the device. Afterwards it touches no memory of ours.

@@ -89,16 +89,12 @@ impl VirtQueue {
     /// # Panics
     ///
     /// When the memory is too small, which is a mistake in `system.xml`.
-    pub(crate) fn new(mut memory: SharedMut, layout: QueueLayout, event_index: bool) -> Self {
+    pub(crate) fn new(memory: SharedMut, layout: QueueLayout, event_index: bool) -> Self {
         assert!(
             memory.len() >= layout.bytes(),
             "blk_dma is too small for the queue"
         );
-        memory.store_u32(layout.available(), 0);
-        memory.store_u32(layout.used_event(), 0);
-        memory.store_u32(layout.used(), 0);
-        memory.store_u32(layout.available_event(), 0);
-        Self {
+        let mut queue = Self {
             memory,
             layout,
             mask: layout.size - 1,
@@ -109,7 +105,20 @@ impl VirtQueue {
             told_index: 0,
             used_index: 0,
             seen_index: 0,
-        }
+        };
+        queue.clear();
+        queue
+    }
+
+    /// Empties the queue. The device must not be using it.
+    pub(crate) fn clear(&mut self) {
+        let layout = self.layout;
+        self.memory.store_u32(layout.available(), 0);
+        self.memory.store_u32(layout.used_event(), 0);
+        self.memory.store_u32(layout.used(), 0);
+        self.memory.store_u32(layout.available_event(), 0);
+        (self.available_index, self.told_index) = (0, 0);
+        (self.used_index, self.seen_index) = (0, 0);
     }
 
     /// Writes a descriptor. The device sees it with the next [`Self::publish`].

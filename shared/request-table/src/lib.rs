@@ -15,7 +15,8 @@
 //!
 //! What holds whatever dies between whichever two stores:
 //! - A client that lives gets each of its completions exactly once.
-//! - A request is handed to a server at most once per life of that server, and at least once in all.
+//! - A request is handed to a server at most once per life of that server, unless the server takes
+//!   it back ([`Server::take_back`]), and at least once in all.
 //!   Whether a repetition does harm is for the protocol above to say; the sequence number, which
 //!   never repeats and only grows, lets a server recognise one.
 //! - A client that is restarted finds what its earlier life had not consumed ([`Client::outstanding`]).

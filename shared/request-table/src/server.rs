@@ -294,6 +294,19 @@ where
         self.put_down();
     }
 
+    /// Takes back all tickets that are out: the requests come again, in the order in which they were
+    /// made. For a server whose own helper has lost them. The caller drops the tickets.
+    pub fn take_back(&mut self) {
+        for slot in slots_of(core::mem::take(&mut self.taken)) {
+            self.current[slot.index()] = Stamp::UNUSED;
+        }
+        self.filled_early = 0;
+        self.put_down();
+        // What was found and not taken yet is found again, in its place among the others.
+        (self.backlog_at, self.backlog_end) = (0, 0);
+        self.look_again = true;
+    }
+
     /// Returns how many requests are taken and not completed.
     #[must_use]
     pub const fn taken_count(&self) -> usize {

@@ -200,6 +200,36 @@ fn without_accidents_each_request_is_answered_once() {
     assert_eq!(client.server_epoch(), Some(0));
 }
 
+/// The server's helper loses what it was given, at any moment of the script.
+#[test]
+fn server_takes_back_what_it_has_and_gets_it_again_in_order() {
+    for round in 0..40 {
+        let mut world = World::new(5);
+        let mut server = world.server(&Life::endless());
+        let mut client = world.client(&Life::endless());
+        for step in 0..40 {
+            match (round * 7 + step * 5) % 8 {
+                0..3 => drop(world.submit(&mut client)),
+                3..5 => drop(world.take(&mut server)),
+                5 => drop(world.complete(&mut server)),
+                _ => drop(world.consume(&mut client)),
+            }
+            if step % (round + 3) == round {
+                let lost: BTreeSet<u64> = world.tickets.drain(..).map(|(_, n)| n).collect();
+                world.taken_in_this_life.clear();
+                server.take_back();
+                assert_eq!(server.taken_count(), 0);
+                for expected in &lost {
+                    assert!(world.take(&mut server));
+                    assert_eq!(world.tickets.last().map(|(_, n)| n), Some(expected));
+                }
+            }
+        }
+        world.settle(&mut client, &mut server);
+        assert_eq!(world.made, world.answered);
+    }
+}
+
 #[test]
 fn server_dies_between_any_two_stores() {
     let mut died_at_last = false;

@@ -56,6 +56,14 @@ pub(super) struct Machine {
     pub(super) kind: DeviceType,
     pub(super) queue_size: u32,
     pub(super) bad_sector: Option<u64>,
+    /// Stops for good, until it is reset, when it is to carry out a command for this sector.
+    pub(super) deadly_sector: Option<u64>,
+    /// Does nothing any more, also after a reset.
+    pub(super) dead: bool,
+    /// Does nothing until it is reset.
+    stopped: bool,
+    /// Its configuration has changed, or its status.
+    config_interrupt: bool,
     /// The interrupt line.
     pub(super) interrupt: bool,
     /// Physical addresses of data that commands in progress refer to, for checks.
@@ -80,6 +88,10 @@ impl Machine {
             kind: DeviceType::Block,
             queue_size: 1024,
             bad_sector: None,
+            deadly_sector: None,
+            dead: false,
+            stopped: false,
+            config_interrupt: false,
             interrupt: false,
             notifications: 0,
             resets: 0,
@@ -121,13 +133,21 @@ impl Machine {
 
     /// Works for a while: `effort` commands at most.
     pub(super) fn work(&mut self, effort: u32) {
+        if self.stopped || self.dead {
+            return;
+        }
         self.look();
         for _ in 0..effort {
-            if self.in_progress.is_empty() {
+            if self.in_progress.is_empty() || self.stopped {
                 return;
             }
             let chosen = self.random.below(self.in_progress.len() as u32) as usize;
             let head = self.in_progress.swap_remove(chosen);
+            let sector = self.sector_of(head);
+            if self.deadly_sector.is_some_and(|deadly| deadly == sector) {
+                self.stopped = true;
+                return;
+            }
             let written = self.carry_out(head);
             self.report(head, written);
         }
@@ -171,6 +191,24 @@ impl Machine {
             }
             index = u16::from_le_bytes(bytes[14..16].try_into().unwrap());
         }
+    }
+
+    fn sector_of(&self, head: u16) -> u64 {
+        let header = self.read(self.chain(head)[0].paddr, 16);
+        u64::from_le_bytes(header[8..].try_into().unwrap())
+    }
+
+    /// Stops answering, as if it had crashed.
+    pub(super) fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    /// Finds itself beyond help, and says so.
+    pub(super) fn ask_for_reset(&mut self) {
+        self.stopped = true;
+        self.status |= DeviceStatus::DEVICE_NEEDS_RESET;
+        self.config_interrupt = true;
+        self.interrupt = true;
     }
 
     fn carry_out(&mut self, head: u16) -> u32 {
@@ -294,6 +332,8 @@ impl Transport for Registers {
             machine.in_progress.clear();
             machine.notified = false;
             machine.interrupt = false;
+            machine.config_interrupt = false;
+            machine.stopped = false;
             machine.resets += 1;
         }
     }
@@ -326,11 +366,16 @@ impl Transport for Registers {
 
     fn ack_interrupt(&mut self) -> InterruptStatus {
         let mut machine = self.0.borrow_mut();
-        if core::mem::take(&mut machine.interrupt) {
-            InterruptStatus::QUEUE_INTERRUPT
-        } else {
-            InterruptStatus::empty()
-        }
+        let mut status = InterruptStatus::empty();
+        status.set(
+            InterruptStatus::DEVICE_CONFIGURATION_INTERRUPT,
+            core::mem::take(&mut machine.config_interrupt),
+        );
+        status.set(
+            InterruptStatus::QUEUE_INTERRUPT,
+            core::mem::take(&mut machine.interrupt),
+        );
+        status
     }
 
     fn read_config_generation(&self) -> u32 {
