@@ -9,6 +9,7 @@
 //! this machine.
 
 mod block;
+mod files;
 mod timer;
 
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ use crate::qemu::{self, End, Machine, Watch};
 use crate::{build, disk, image, run, workspace};
 
 /// All benchmarks.
-const ALL: &[Bench] = &[block::BENCH, timer::BENCH];
+const ALL: &[Bench] = &[block::BENCH, files::BENCH, timer::BENCH];
 /// Lines of the serial output that a failure shows.
 const TAIL_LINES: usize = 20;
 
@@ -48,8 +49,10 @@ struct Run {
     overlays: &'static [&'static str],
     /// Files of prefilled regions, besides those that every build makes.
     prefill: &'static [(&'static str, &'static [u8])],
-    /// Size of an empty disk, or 0 for none.
+    /// Size of the disk, or 0 for none.
     disk_megabytes: u64,
+    /// Whether the disk has a file system; otherwise it is empty.
+    ext4: bool,
     /// Seconds after which it has failed: a guard.
     timeout_s: u64,
     /// What the host counts in the output: lines `FIGURE ...`.
@@ -125,12 +128,16 @@ fn json(target: &Target, figures: &[Summary<'_>]) -> String {
 }
 
 /// The disk of a run. It may lose everything when the host fails, which makes it as fast as it gets.
-fn blank_disk(run: &Run, folder: &Path) -> Result<Option<PathBuf>> {
+fn make_disk(run: &Run, folder: &Path) -> Result<Option<PathBuf>> {
     if run.disk_megabytes == 0 {
         return Ok(None);
     }
     let path = folder.join("disk.img");
-    disk::make_blank(&path, run.disk_megabytes)?;
+    if run.ext4 {
+        disk::make_ext4(&path, run.disk_megabytes, None)?;
+    } else {
+        disk::make_blank(&path, run.disk_megabytes)?;
+    }
     Ok(Some(qemu::with_options(&path, "cache=unsafe")))
 }
 
@@ -151,7 +158,7 @@ fn boot(args: &BenchArgs, bench: &Bench, run: &Run, target: &Target) -> Result<V
     })?;
     let machine = Machine {
         image: image::make_for(&built, target)?,
-        disk: blank_disk(run, &folder)?,
+        disk: make_disk(run, &folder)?,
         icount: true,
     };
     let watch = Watch {

@@ -24,11 +24,17 @@ pub fn make_ext4(image: &Path, megabytes: u64, folder: Option<&Path>) -> Result<
     make_blank(image, megabytes)?;
     let mut command = tool("mkfs.ext4");
     command.args(["-q", "-F"]);
+    if megabytes >= BIG_BLOCKS_MEGABYTES {
+        command.args(["-b", "4096"]);
+    }
     if let Some(folder) = folder {
         command.arg("-d").arg(folder);
     }
     run(command.arg(image)).map(|_| ())
 }
+
+/// From this size on, a disk of ours has blocks of 4 KiB, as mke2fs makes them on a disk of any real size.
+const BIG_BLOCKS_MEGABYTES: u64 = 32;
 
 /// Makes an image of zeros: a disk without a file system.
 ///

@@ -12,6 +12,8 @@
 
 extern crate alloc;
 
+#[cfg(feature = "pd")]
+pub mod killer;
 pub mod plan;
 pub mod points;
 pub mod settings;

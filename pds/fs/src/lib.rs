@@ -20,6 +20,7 @@ pub mod blk_disk;
 mod block_io;
 pub mod clock;
 pub mod disk;
+pub mod index;
 pub mod layout;
 pub mod mount;
 pub mod operations;

@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 use fs_service::blk_disk::{BlkDisk, BlockPeer};
 use fs_service::clock::InodeClock;
 use fs_service::disk::DiskError;
+use fs_service::index::Index;
 use fs_service::mount::MountError;
 use fs_service::service::{ClientRegions, Service};
 use fs_service::state;
@@ -149,7 +150,9 @@ fn try_mount(
     );
     let mut disk = disk.unwrap_or_else(|error| panic!("system.xml: {error}"));
     disk.start()?;
-    let (volume, report) = Volume::mount(disk, clock, state::boot(state))?;
+    let index = topology.region("fs_cache_index");
+    let index = index.map(|region| Index::new(pd_setup::writes(&region)));
+    let (volume, report) = Volume::mount(disk, clock, state::boot(state), index)?;
     if report.transactions != 0 {
         log::info!(
             "replayed {} transactions, {} blocks",

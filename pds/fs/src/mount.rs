@@ -19,9 +19,10 @@ use jbd2::{BlockDevice, Journal, JournalError, ReplayReport};
 use recovery::fault_point;
 
 use crate::disk::{Disk, DiskError};
+use crate::index::Index;
 use crate::layout::{self, LayoutError, SUPERBLOCK_AT, SUPERBLOCK_BYTES, Superblock};
 use crate::raw::{RawBlocks, Strip};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Why there is nothing to serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +87,8 @@ const STRIP_BYTES_MAX: usize = 1024 * 1024;
 /// Opens the store.
 ///
 /// `restarted`: an earlier life of ours in this boot has had the disk, so everything that it wrote is there,
-/// and nobody else has written. Then its journal is taken over as it is. Otherwise it is replayed.
+/// and nobody else has written. Then everything that it had in memory is taken over, as `index` says; or, when
+/// the index is of no use, its journal as it is. Otherwise the journal is replayed.
 ///
 /// # Errors
 ///
@@ -94,6 +96,7 @@ const STRIP_BYTES_MAX: usize = 1024 * 1024;
 pub fn open<D: Disk>(
     mut disk: D,
     restarted: bool,
+    mut index: Option<Index>,
 ) -> Result<(Store<D>, Superblock, ReplayReport), MountError> {
     let memory = disk.memory().len();
     let strip_bytes = (memory / 8).min(STRIP_BYTES_MAX) & !0xfff;
@@ -102,18 +105,75 @@ pub fn open<D: Disk>(
         length: strip_bytes,
     };
     let mut raw = RawBlocks::new(disk, strip);
+    if restarted && let Some(left) = index.take() {
+        match restore(raw, left, &strip)? {
+            Ok((store, superblock)) => return Ok((store, superblock, ReplayReport::default())),
+            Err(back) => (raw, index) = back,
+        }
+    }
+    let (mut store, superblock, superblock_bytes, report) = read(raw, index, strip, restarted)?;
+    let bytes = store.journal().1.disk().bytes();
+    store.publish_index(&superblock_bytes, bytes);
+    Ok((store, superblock, report))
+}
+
+/// What cannot be taken over goes back to where it came from.
+type Back<D> = (RawBlocks<D>, Option<Index>);
+
+/// Takes over what an earlier life had in memory; nothing is read from the disk.
+fn restore<D: Disk>(
+    mut raw: RawBlocks<D>,
+    mut index: Index,
+    strip: &Strip,
+) -> Result<Result<(Store<D>, Superblock), Back<D>>, MountError> {
+    let Some((geometry, journal, progress)) = index.restore() else {
+        return Ok(Err((raw, Some(index))));
+    };
+    let superblock = Superblock::parse(&geometry.superblock, geometry.disk_bytes).ok();
+    let same = superblock.is_some_and(|found| found.block_size == geometry.block_size)
+        && raw.disk().bytes() == geometry.disk_bytes
+        && strip.start / geometry.block_size.max(1) == geometry.slots;
+    let Some(superblock) = superblock.filter(|_| same) else {
+        return Ok(Err((raw, Some(index))));
+    };
+    raw.set_block_size(superblock.block_size);
+    fault_point!("fs.before_restore");
+    let left = (&geometry, journal, &progress);
+    let mut store = match Store::restore(raw, index, left, superblock.blocks) {
+        Ok(store) => store,
+        Err((mut raw, index)) => {
+            raw.set_block_size(1024);
+            return Ok(Err((raw, index)));
+        }
+    };
+    store
+        .finish_last_transaction()
+        .map_err(|error| match error {
+            StoreError::Disk(error) => MountError::Disk(error),
+            _ => MountError::Journal,
+        })?;
+    Ok(Ok((store, superblock)))
+}
+
+/// Opens the store with what the disk says.
+fn read<D: Disk>(
+    mut raw: RawBlocks<D>,
+    index: Option<Index>,
+    strip: Strip,
+    restarted: bool,
+) -> Result<(Store<D>, Superblock, [u8; SUPERBLOCK_BYTES], ReplayReport), MountError> {
     let (superblock, mut bytes) = read_superblock(&mut raw)?;
     raw.set_block_size(superblock.block_size);
     let map = superblock.journal_map(&mut |block, to| raw.read(block, to))?;
     let map = map.ok_or(LayoutError::BadJournal)?;
     let journal = Journal::open(&mut raw, map, superblock.is_wide())?;
-    let mut store = Store::new(raw, journal, superblock.blocks, memory - strip_bytes);
+    let mut store = Store::new(raw, journal, superblock.blocks, strip.start, index);
     let ours = layout::is_intact(&bytes) && layout::needs_recovery(&bytes);
     if restarted
         && ours
         && let Some(report) = resume(&mut store)?
     {
-        return Ok((store, superblock, report));
+        return Ok((store, superblock, bytes, report));
     }
     let (journal, raw) = store.journal();
     let report = replay(raw, journal, &mut bytes)?;
@@ -131,7 +191,7 @@ pub fn open<D: Disk>(
     set_needs_recovery(raw, &superblock, bytes)?;
     journal.start(raw)?;
     fault_point!("fs.after_journal_start");
-    Ok((store, superblock, report))
+    Ok((store, superblock, bytes, report))
 }
 
 /// Takes over the journal of an earlier life; `None` when it has to be replayed after all.

@@ -12,13 +12,15 @@
 //!    then *clean*, and evicted when room is needed.
 //! 4. the disk.
 //!
-//! All copies live in the memory shared with the disk, in slots of one block. This index lives in our
-//! own memory and is lost with us; what counts is in the journal. The split in three sets with the
-//! state in the slot is made so that an index of set 3 can be kept in shared memory later.
+//! All copies live in the memory shared with the disk, in slots of one block. What is in the slots of set 3
+//! is also said in an [`Index`] that outlives us: the next life finds everything that was committed, dirty
+//! or clean, and drops the rest ([`Store::restore`]). Without it, what counts is in the journal.
 //!
 //! An error of the disk while a transaction is written leaves us not knowing what is on the disk: the
 //! store then refuses everything until it is opened anew.
 
+mod preserved;
+mod table;
 mod transactions;
 
 use alloc::collections::BTreeMap;
@@ -26,9 +28,12 @@ use alloc::vec::Vec;
 
 use jbd2::{BlockDevice, Journal, JournalError, Survey};
 use recovery::fault_point;
+use sel4_shared_memory::Crc32c;
 
 use crate::disk::{Disk, DiskError};
+use crate::index::{Entry, Geometry, Index, Intent, Progress};
 use crate::raw::RawBlocks;
+use table::Table;
 
 /// Why a block could not be read, or a transaction not be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +68,29 @@ struct Slot {
     state: State,
     /// Used since the clock's hand passed.
     used: bool,
+    /// The index says what is in it.
+    indexed: bool,
+    /// Of an earlier life: the contents are compared with the index before they are used.
+    unchecked: bool,
+}
+
+impl Slot {
+    const FREE: Self = Self {
+        block: 0,
+        state: State::Free,
+        used: false,
+        indexed: false,
+        unchecked: false,
+    };
+
+    fn new(block: u64, state: State) -> Self {
+        Self {
+            block,
+            state,
+            used: true,
+            ..Self::FREE
+        }
+    }
 }
 
 /// Counters for the log and for tests.
@@ -80,6 +108,10 @@ pub struct Counters {
     pub hits: u64,
     /// Blocks read from the disk.
     pub misses: u64,
+    /// Blocks of an earlier life whose contents were wrong.
+    pub damaged: u64,
+    /// Transactions of an earlier life that were written again.
+    pub redone: u64,
 }
 
 /// Longest run of blocks that is read or written at once.
@@ -101,7 +133,11 @@ pub struct Store<D: Disk> {
     hand: usize,
     operation: BTreeMap<u64, u32>,
     group: BTreeMap<u64, u32>,
-    cache: BTreeMap<u64, u32>,
+    cache: Table,
+    index: Option<Index>,
+    /// Number of the last committed transaction, and of the last one that is at home.
+    version: u64,
+    home: u64,
     dirty: usize,
     /// Commit blocks written since the last flush.
     unflushed: bool,
@@ -112,25 +148,31 @@ pub struct Store<D: Disk> {
 
 impl<D: Disk> Store<D> {
     /// Takes a journal, to be started or resumed next, and `slot_bytes` of shared memory from its start.
-    pub fn new(raw: RawBlocks<D>, journal: Journal, blocks: u64, slot_bytes: usize) -> Self {
+    pub fn new(
+        raw: RawBlocks<D>,
+        journal: Journal,
+        blocks: u64,
+        slot_bytes: usize,
+        index: Option<Index>,
+    ) -> Self {
         let block_size = raw.block_size();
         let count = slot_bytes / block_size;
-        let slot = Slot {
-            block: 0,
-            state: State::Free,
-            used: false,
-        };
+        // The index must have room for all slots, or for none.
+        let index = index.filter(|index| index.slots_max() >= count);
         Self {
             raw,
             journal,
             block_size,
             blocks,
-            slots: alloc::vec![slot; count],
+            slots: alloc::vec![Slot::FREE; count],
             free: (0..count as u32).rev().collect(),
             hand: 0,
             operation: BTreeMap::new(),
             group: BTreeMap::new(),
-            cache: BTreeMap::new(),
+            cache: Table::new(count),
+            index,
+            version: 0,
+            home: 0,
             dirty: 0,
             unflushed: false,
             failed: false,
@@ -161,11 +203,7 @@ impl<D: Disk> Store<D> {
         journal.read_copies(raw, survey, &mut |raw, block, bytes| {
             let slot = free.pop().expect("the cache is empty");
             raw.memory().write_bytes(slot as usize * *block_size, bytes);
-            slots[slot as usize] = Slot {
-                block,
-                state: State::Dirty,
-                used: true,
-            };
+            slots[slot as usize] = Slot::new(block, State::Dirty);
             cache.insert(block, slot);
             Ok(())
         })?;
@@ -220,7 +258,17 @@ impl<D: Disk> Store<D> {
             .operation
             .get(&block)
             .or_else(|| self.group.get(&block));
-        found.or_else(|| self.cache.get(&block)).copied()
+        found.copied().or_else(|| self.cache.get(block))
+    }
+
+    /// Finds a block in memory, and makes sure of its contents.
+    fn find_checked(&mut self, block: u64) -> Option<u32> {
+        let slot = self.find(block)?;
+        self.slots[slot as usize].used = true;
+        if self.slots[slot as usize].unchecked && !self.check_contents(slot) {
+            return None;
+        }
+        Some(slot)
     }
 
     /// Reads a run of blocks.
@@ -234,9 +282,8 @@ impl<D: Disk> Store<D> {
         let mut index = 0;
         while index < count {
             let at = index * self.block_size;
-            if let Some(slot) = self.find(block + index as u64) {
+            if let Some(slot) = self.find_checked(block + index as u64) {
                 let memory = self.slot_at(slot);
-                self.slots[slot as usize].used = true;
                 let to = &mut bytes[at..at + self.block_size];
                 self.raw.memory().read_bytes(memory, to);
                 self.counters.hits += 1;
@@ -278,11 +325,8 @@ impl<D: Disk> Store<D> {
         }
         for (index, slot) in slots.into_iter().enumerate() {
             let block = block + index as u64;
-            self.slots[slot as usize] = Slot {
-                block,
-                state: State::Clean,
-                used: true,
-            };
+            self.slots[slot as usize] = Slot::new(block, State::Clean);
+            self.enter(slot, 0);
             self.cache.insert(block, slot);
         }
         Ok(())
@@ -322,11 +366,7 @@ impl<D: Disk> Store<D> {
                 Some(slot) => *slot,
                 None => {
                     let slot = self.take_slot()?;
-                    self.slots[slot as usize] = Slot {
-                        block,
-                        state: State::Staged,
-                        used: true,
-                    };
+                    self.slots[slot as usize] = Slot::new(block, State::Staged);
                     self.operation.insert(block, slot);
                     slot
                 }
@@ -360,9 +400,9 @@ impl<D: Disk> Store<D> {
             if core::mem::take(&mut slot.used) {
                 continue;
             }
-            slot.state = State::Free;
             let block = slot.block;
-            self.cache.remove(&block);
+            self.cache.remove(block);
+            self.leave(index as u32);
             return Ok(index as u32);
         }
         if self.dirty == 0 || self.failed {
@@ -374,7 +414,7 @@ impl<D: Disk> Store<D> {
     }
 
     fn release(&mut self, slot: u32) {
-        self.slots[slot as usize].state = State::Free;
+        self.leave(slot);
         self.free.push(slot);
     }
 

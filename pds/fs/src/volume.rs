@@ -25,6 +25,7 @@ use rsext4::{
 use crate::block_io::StoreIo;
 use crate::clock::InodeClock;
 use crate::disk::Disk;
+use crate::index::Index;
 use crate::layout::Superblock;
 use crate::mount::{self, MountError};
 use crate::results::{FILE_BYTES, FILE_NAME, Results};
@@ -100,7 +101,8 @@ impl<D: Disk> Volume<D> {
     /// Mounts the file system of a disk.
     ///
     /// `boot`: number of this boot of the system, if an earlier life of ours has learnt it. Otherwise
-    /// this is a new boot; see [`Volume::boot`].
+    /// this is a new boot; see [`Volume::boot`]. `index`: where that life has kept what is in the cache, and
+    /// where this one will.
     ///
     /// # Errors
     ///
@@ -109,8 +111,9 @@ impl<D: Disk> Volume<D> {
         disk: D,
         clock: InodeClock,
         boot: Option<u64>,
+        index: Option<Index>,
     ) -> Result<(Self, ReplayReport), MountError> {
-        let (store, superblock, report) = mount::open(disk, boot.is_some())?;
+        let (store, superblock, report) = mount::open(disk, boot.is_some(), index)?;
         let store = Rc::new(RefCell::new(store));
         let refused = |error: Ext4Error| MountError::Refused(error.kind());
         let mut ext4 = mount_ext4(&store, superblock, &clock).map_err(refused)?;

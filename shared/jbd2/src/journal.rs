@@ -27,6 +27,18 @@ const BLOCKS_PER_DESCRIPTOR_MAX: usize = 61;
 pub type Content<'a, D> =
     dyn FnMut(&mut D, usize, &mut [u8]) -> Result<(), <D as BlockDevice>::Error> + 'a;
 
+/// How far the log is written: what a process must keep in memory that outlives it, so that its next
+/// life goes on without reading the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// Next block to write.
+    pub head: u32,
+    /// Blocks in use. More than there are in truth only brings the next checkpoint forward.
+    pub used: u32,
+    /// Sequence number of the next transaction.
+    pub sequence: u32,
+}
+
 /// An open journal.
 #[derive(Debug)]
 pub struct Journal {
@@ -86,6 +98,54 @@ impl Journal {
             started: false,
             scratch: Vec::new(),
         })
+    }
+
+    /// Goes on where an earlier life of ours was: its superblock and its position, kept in memory.
+    ///
+    /// `None` when they contradict each other.
+    pub fn go_on(
+        map: JournalMap,
+        block_size: usize,
+        wide: bool,
+        superblock: [u8; SUPERBLOCK_BYTES],
+        position: Position,
+    ) -> Option<Self> {
+        let superblock = Superblock::from_bytes(superblock);
+        let fits = superblock.is_plausible(block_size, map.blocks())
+            && (superblock.first()..superblock.blocks()).contains(&position.head)
+            && position.used <= superblock.blocks() - superblock.first();
+        let mut journal = Self {
+            map,
+            block_size,
+            wide,
+            head: 0,
+            used: 0,
+            sequence: 0,
+            superblock,
+            started: false,
+            scratch: Vec::new(),
+        };
+        journal.go_on_at(position.head, position.used, position.sequence);
+        fits.then_some(journal)
+    }
+
+    /// How far the log is written.
+    pub fn position(&self) -> Position {
+        Position {
+            head: self.head,
+            used: self.used,
+            sequence: self.sequence,
+        }
+    }
+
+    /// The superblock as the disk has it, or as it was before the last checkpoint.
+    pub fn superblock_bytes(&self) -> [u8; SUPERBLOCK_BYTES] {
+        self.superblock.to_bytes()
+    }
+
+    /// Whether block numbers take more than 32 bits.
+    pub fn is_wide(&self) -> bool {
+        self.wide
     }
 
     /// Where the journal is on the disk.

@@ -32,7 +32,7 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
-pub use journal::{Content, Journal};
+pub use journal::{Content, Journal, Position};
 pub use map::{Extent, JournalMap};
 pub use replay::{ReplayReport, Survey, Take};
 

@@ -37,6 +37,11 @@ impl JournalMap {
         Some(Self { extents, blocks })
     }
 
+    /// The runs, in order.
+    pub fn extents(&self) -> &[Extent] {
+        &self.extents
+    }
+
     /// Number of blocks.
     pub fn blocks(&self) -> u32 {
         self.blocks

@@ -21,6 +21,20 @@ impl Crc32c {
         Self(!0)
     }
 
+    /// Goes on from a register that [`Self::register`] returned, or that another format begins with.
+    #[inline]
+    #[must_use]
+    pub const fn resume(register: u32) -> Self {
+        Self(register)
+    }
+
+    /// The register as it is, without the inversion at the end: ext4 and JBD2 chain checksums so.
+    #[inline]
+    #[must_use]
+    pub const fn register(self) -> u32 {
+        self.0
+    }
+
     /// Adds eight bytes, least significant first.
     #[inline]
     #[must_use]

@@ -15,6 +15,7 @@ use core::ptr::NonNull;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+use crate::checksum::Crc32c;
 use crate::raw::Raw;
 
 /// Where protection domains of this project have regions mapped, and nothing else.
@@ -276,6 +277,12 @@ macro_rules! impl_loads {
                 let mut value = Aligned(T::new_zeroed());
                 self.raw.copy_out_words(offset, value.0.as_mut_bytes());
                 value.0
+            }
+
+            /// Continues `checksum` over `len` bytes; `offset` and `len` are multiples of 8.
+            #[must_use]
+            pub fn checksum(&self, offset: usize, len: usize, checksum: Crc32c) -> Crc32c {
+                self.raw.checksum(offset, len, checksum)
             }
 
             /// Loads a byte, otherwise as `load_u64`.

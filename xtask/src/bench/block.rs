@@ -16,6 +16,7 @@ pub const BENCH: Bench = Bench {
         overlays: &[],
         prefill: &[],
         disk_megabytes: 256,
+        ext4: false,
         timeout_s: 900,
         count: nothing,
     }],

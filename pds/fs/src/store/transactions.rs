@@ -53,6 +53,38 @@ impl<D: Disk> Store<D> {
             self.checkpoint()?;
         }
         fault_point!("fs.before_journal");
+        self.announce();
+        fault_point!("fs.after_intent");
+        self.write_group(self.seconds)?;
+        if self.dirty * 100 > self.slots.len() * DIRTY_PERCENT_MAX {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// Puts the group into the index. From the last store on, the next life finishes what we have begun.
+    fn announce(&mut self) {
+        if self.index.is_none() {
+            return;
+        }
+        let version = self.version + 1;
+        let slots: Vec<u32> = self.group.values().copied().collect();
+        for slot in &slots {
+            self.enter(*slot, version);
+        }
+        fault_point!("fs.before_intent");
+        let intent = Intent {
+            version,
+            seconds: self.seconds,
+            blocks: slots.len() as u32,
+        };
+        if let Some(index) = &mut self.index {
+            index.set_intent(&intent);
+        }
+    }
+
+    /// Writes the group to the journal and makes it the newest committed transaction.
+    pub(super) fn write_group(&mut self, seconds: u64) -> Result<(), StoreError> {
         let homes: Vec<u64> = self.group.keys().copied().collect();
         let slots: Vec<u32> = self.group.values().copied().collect();
         let size = self.block_size;
@@ -62,7 +94,7 @@ impl<D: Disk> Store<D> {
         };
         let written = self
             .journal
-            .commit(&mut self.raw, &homes, &mut content, self.seconds);
+            .commit(&mut self.raw, &homes, &mut content, seconds);
         let written = written.and_then(|()| Ok(self.raw.wait()?));
         fault_point!("fs.after_commit_block");
         if let Err(error) = written {
@@ -75,10 +107,10 @@ impl<D: Disk> Store<D> {
         self.unflushed = true;
         self.counters.commits += 1;
         self.counters.journal_blocks += homes.len() as u64;
+        self.version += 1;
+        self.keep_progress();
+        fault_point!("fs.after_progress");
         self.publish_group();
-        if self.dirty * 100 > self.slots.len() * DIRTY_PERCENT_MAX {
-            self.checkpoint()?;
-        }
         Ok(())
     }
 
@@ -124,11 +156,7 @@ impl<D: Disk> Store<D> {
         fault_point!("fs.before_checkpoint");
         // Home must never have what the log may still lose.
         self.flush()?;
-        let is_dirty = |slot: &u32| self.slots[*slot as usize].state == State::Dirty;
-        let dirty: Vec<(u64, u32)> = (self.cache.iter())
-            .filter(|(_, slot)| is_dirty(slot))
-            .map(|(block, slot)| (*block, *slot))
-            .collect();
+        let dirty = self.dirty_blocks();
         let size = self.block_size;
         for run in dirty.chunk_by(|left, right| left.0 + 1 == right.0) {
             self.raw
@@ -146,6 +174,8 @@ impl<D: Disk> Store<D> {
                 JournalError::Device(error) => StoreError::Disk(error),
                 _ => StoreError::Failed,
             })?;
+        self.home = self.version;
+        self.keep_progress();
         fault_point!("fs.after_checkpoint");
         for (_, slot) in &dirty {
             self.slots[*slot as usize].state = State::Clean;
@@ -154,6 +184,22 @@ impl<D: Disk> Store<D> {
         self.counters.checkpoints += 1;
         self.counters.home_blocks += dirty.len() as u64;
         Ok(())
+    }
+
+    /// Dirty blocks and their slots, in the order of the disk.
+    fn dirty_blocks(&mut self) -> Vec<(u64, u32)> {
+        for slot in 0..self.slots.len() {
+            // What goes home must be what was committed.
+            if self.slots[slot].state == State::Dirty && self.slots[slot].unchecked {
+                self.check_contents(slot as u32);
+            }
+        }
+        let mut dirty: Vec<(u64, u32)> = (self.slots.iter().enumerate())
+            .filter(|(_, slot)| slot.state == State::Dirty)
+            .map(|(index, slot)| (slot.block, index as u32))
+            .collect();
+        dirty.sort_unstable();
+        dirty
     }
 
     /// Does ahead of time what would otherwise delay a later request.

@@ -29,6 +29,8 @@ pub struct Media {
     pub record: bool,
     /// Every operation fails from here on.
     pub broken: bool,
+    /// Reads so far.
+    pub reads: u64,
 }
 
 impl Media {
@@ -39,6 +41,7 @@ impl Media {
             events: Vec::new(),
             record: false,
             broken: false,
+            reads: 0,
         }
     }
 
@@ -160,10 +163,11 @@ impl Disk for SimDisk {
     }
 
     fn read(&mut self, at: u64, memory: usize, length: usize) -> Result<(), DiskError> {
-        let media = self.media.borrow();
+        let mut media = self.media.borrow_mut();
         if media.broken {
             return Err(DiskError::Io);
         }
+        media.reads += 1;
         self.memory
             .write_bytes(memory, &media.now[at as usize..at as usize + length]);
         Ok(())

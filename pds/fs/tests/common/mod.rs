@@ -16,6 +16,7 @@ use std::rc::Rc;
 
 use fs_client::{FileSystem, Peer, Regions};
 use fs_service::clock::InodeClock;
+use fs_service::index::Index;
 use fs_service::service::{ClientRegions, Service};
 use fs_service::store::Counters;
 use fs_service::volume::Volume;
@@ -65,7 +66,9 @@ impl Link {
 /// Everything but the clients.
 pub struct World {
     pub media: Rc<RefCell<Media>>,
-    memory: HostRegion,
+    pub memory: HostRegion,
+    /// `fs_cache_index`; its stores are steps of the service's life.
+    pub index: Option<HostRegion>,
     pub links: Vec<Link>,
     service: Option<Service<SimDisk>>,
     /// What `fs_state` keeps: the number of this boot.
@@ -74,6 +77,8 @@ pub struct World {
     pub lives: u32,
     /// Requests that were answered from the record, by lives that have ended.
     pub recorded: u64,
+    /// Transactions that a life found complete and wrote again, by lives that have ended.
+    redone: u64,
     /// Steps after which each next life dies; the last one lives.
     pub deaths: Vec<u64>,
 }
@@ -89,12 +94,14 @@ impl World {
         Rc::new(RefCell::new(Self {
             media: Rc::new(RefCell::new(Media::new(image))),
             memory: HostRegion::new(memory),
+            index: Some(HostRegion::new(1 << 20)),
             links: (0..clients).map(|_| Link::new()).collect(),
             service: None,
             boot: None,
             life: Life::endless(),
             lives: 0,
             recorded: 0,
+            redone: 0,
             deaths: Vec::new(),
         }))
     }
@@ -108,10 +115,12 @@ impl World {
         let disk = SimDisk::new(&self.media, &self.memory, &life);
         let links = self.links.clone();
         let boot = self.boot;
+        let index = self.index.as_ref();
+        let index = index.map(|region| Index::new(region.shared_mut(&life)));
         let started = life.run(|| {
             let clock = InodeClock::default();
             clock.set((1_700_000_000 + u64::from(epoch)) * 1_000_000_000);
-            let volume = match Volume::mount(disk, clock, boot) {
+            let volume = match Volume::mount(disk, clock, boot, index) {
                 Ok((volume, _)) => Ok(volume),
                 Err(error) => {
                     eprintln!("mount: {error}");
@@ -145,6 +154,8 @@ impl World {
                 Ok(false) => return,
                 Err(_) => {
                     self.recorded += service.recorded_count();
+                    let volume = service.volume().expect("it is mounted");
+                    self.redone += volume.counters().redone;
                     self.service = None;
                 }
             }
@@ -165,6 +176,11 @@ impl World {
     pub fn counters(&mut self) -> Counters {
         let volume = self.service().volume().expect("it is mounted");
         volume.counters()
+    }
+
+    /// Transactions that any life found complete and wrote again.
+    pub fn redone(&mut self) -> u64 {
+        self.redone + self.counters().redone
     }
 
     pub fn service(&mut self) -> &mut Service<SimDisk> {

@@ -6,6 +6,7 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
+use crate::checksum::Crc32c;
 use crate::copy::copy;
 #[cfg(any(test, feature = "host"))]
 use crate::host::Life;
@@ -139,6 +140,18 @@ impl Raw {
             let value = unsafe { AtomicU64::from_ptr(at) }.load(Ordering::Relaxed);
             word.copy_from_slice(&value.to_ne_bytes());
         }
+    }
+
+    /// Continues a checksum over whole words, without a copy.
+    pub(crate) fn checksum(&self, offset: usize, len: usize, mut crc: Crc32c) -> Crc32c {
+        let from = self.words(offset, len);
+        for index in 0..len / size_of::<u64>() {
+            // SAFETY: `index` is below the number of words that `words` has checked.
+            let at = unsafe { from.add(index) };
+            // SAFETY: in range and aligned (`words`); accessed by everyone as in `load_u64`.
+            crc = crc.word(unsafe { AtomicU64::from_ptr(at) }.load(Ordering::Relaxed));
+        }
+        crc
     }
 
     /// As `copy_in`, but whole words only, which the compiler keeps in registers.

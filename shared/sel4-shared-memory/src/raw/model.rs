@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use loom::sync::atomic::{AtomicU64, Ordering};
 
+use crate::checksum::Crc32c;
 use crate::region::{SharedMut, SharedRef};
 
 const WORD: usize = size_of::<u64>();
@@ -100,6 +101,12 @@ impl Raw {
 
     pub(crate) fn copy_out_words(&self, offset: usize, to: &mut [u8]) {
         self.copy_out(offset, to);
+    }
+
+    pub(crate) fn checksum(&self, offset: usize, len: usize, crc: Crc32c) -> Crc32c {
+        let mut bytes = vec![0; len];
+        self.copy_out(offset, &mut bytes);
+        crc.bytes(&bytes)
     }
 
     pub(crate) fn copy_in_words(&self, offset: usize, from: &[u8]) {

@@ -1,0 +1,199 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! The store's side of the index that outlives us: what is entered when, and how a new life begins with it.
+
+use super::*;
+
+/// The checksum that an entry has of its slot's contents.
+fn contents<D: Disk>(raw: &mut RawBlocks<D>, at: usize, length: usize) -> u32 {
+    raw.memory().checksum(at, length, Crc32c::new()).finish()
+}
+
+impl<D: Disk> Store<D> {
+    /// Says in the index what is in a slot.
+    pub(super) fn enter(&mut self, slot: u32, version: u64) {
+        let at = self.slot_at(slot);
+        let Some(index) = &mut self.index else { return };
+        let entry = Entry {
+            block: self.slots[slot as usize].block,
+            version,
+            contents: contents(&mut self.raw, at, self.block_size),
+        };
+        index.set(slot as usize, &entry);
+        self.slots[slot as usize].indexed = true;
+    }
+
+    /// Takes a slot out of the index, before its contents change.
+    pub(super) fn leave(&mut self, slot: u32) {
+        let indexed = core::mem::replace(&mut self.slots[slot as usize], Slot::FREE).indexed;
+        if indexed && let Some(index) = &mut self.index {
+            index.free(slot as usize);
+        }
+    }
+
+    /// Says in the index how far we are: with one store, all of the last transaction counts.
+    pub(super) fn keep_progress(&mut self) {
+        let progress = Progress {
+            version: self.version,
+            home: self.home,
+            position: self.journal.position(),
+        };
+        if let Some(index) = &mut self.index {
+            index.set_progress(&progress);
+        }
+    }
+
+    /// Compares a slot's contents with the index. False: the slot is given up, the disk has the block.
+    ///
+    /// # Panics
+    ///
+    /// When only the journal has the block. The next life reads the journal then.
+    pub(super) fn check_contents(&mut self, slot: u32) -> bool {
+        let at = self.slot_at(slot);
+        let found = contents(&mut self.raw, at, self.block_size);
+        let index = self.index.as_mut().expect("it has been restored");
+        let entry = index.get(slot as usize).ok().flatten();
+        if entry.is_some_and(|entry| entry.contents == found) {
+            self.slots[slot as usize].unchecked = false;
+            return true;
+        }
+        self.counters.damaged += 1;
+        let Slot { block, state, .. } = self.slots[slot as usize];
+        if state != State::Clean {
+            index.invalidate();
+            panic!("block {block} in the cache is damaged; the journal has it");
+        }
+        log::warn!("block {block} in the cache was damaged; read again from the disk");
+        self.cache.remove(block);
+        self.release(slot);
+        false
+    }
+
+    /// Enters everything in a new index, which counts from here on. `superblock` and `disk_bytes` are what
+    /// the next life needs to know before it can read anything.
+    pub fn publish_index(&mut self, superblock: &[u8; 1024], disk_bytes: u64) {
+        let Some(index) = &mut self.index else { return };
+        index.clear(self.slots.len());
+        self.version = 1;
+        for slot in 0..self.slots.len() as u32 {
+            match self.slots[slot as usize].state {
+                State::Dirty => self.enter(slot, 1),
+                State::Clean => self.enter(slot, 0),
+                State::Free | State::Staged => {}
+            }
+        }
+        self.keep_progress();
+        let geometry = Geometry {
+            superblock: *superblock,
+            disk_bytes,
+            block_size: self.block_size,
+            slots: self.slots.len(),
+        };
+        if let Some(index) = &mut self.index
+            && !index.publish(&geometry, &self.journal)
+        {
+            self.index = None;
+        }
+    }
+
+    /// Takes over what an earlier life had in memory: all that was committed, and the transaction that
+    /// was complete but not known to be written, which is written again. Nothing is read from the disk.
+    ///
+    /// # Errors
+    ///
+    /// Gives everything back when the index makes no sense.
+    pub fn restore(
+        raw: RawBlocks<D>,
+        index: Index,
+        restored: (&Geometry, Journal, &Progress),
+        blocks: u64,
+    ) -> Result<Self, (RawBlocks<D>, Option<Index>)> {
+        let (geometry, journal, progress) = restored;
+        let bytes = geometry.slots * geometry.block_size;
+        let mut store = Self::new(raw, journal, blocks, bytes, Some(index));
+        store.version = progress.version;
+        store.home = progress.home;
+        // Whether the last life has flushed, nobody knows.
+        store.unflushed = true;
+        let mut index = store.index.take();
+        let taken = index.as_mut().and_then(|index| store.take_entries(index));
+        if taken.is_none() || store.slots.len() != geometry.slots {
+            return Err((store.raw, index));
+        }
+        store.index = index;
+        Ok(store)
+    }
+
+    fn take_entries(&mut self, index: &mut Index) -> Option<()> {
+        let next = self.version + 1;
+        let intent = index.intent().filter(|intent| intent.version == next);
+        let mut versions = alloc::vec![0; self.slots.len()];
+        self.free.clear();
+        for slot in (0..self.slots.len()).rev() {
+            let entry = index.get(slot).ok()?;
+            let Some(entry) = entry.filter(|entry| entry.block < self.blocks) else {
+                self.free.push(slot as u32);
+                continue;
+            };
+            let counts =
+                entry.version <= self.version || (intent.is_some() && entry.version == next);
+            let older = |at: u32| versions[at as usize] < entry.version;
+            let other = if entry.version == next {
+                self.group.get(&entry.block).copied()
+            } else {
+                self.cache.get(entry.block)
+            };
+            if !counts || other.is_some_and(|other| !older(other)) {
+                index.free(slot);
+                self.free.push(slot as u32);
+                continue;
+            }
+            if let Some(other) = other {
+                index.free(other as usize);
+                self.slots[other as usize] = Slot::FREE;
+                self.free.push(other);
+            }
+            versions[slot] = entry.version;
+            let state = match entry.version {
+                version if version == next => State::Staged,
+                version if version > self.home => State::Dirty,
+                _ => State::Clean,
+            };
+            self.slots[slot] = Slot {
+                indexed: true,
+                unchecked: true,
+                ..Slot::new(entry.block, state)
+            };
+            if state == State::Staged {
+                self.group.insert(entry.block, slot as u32);
+            } else {
+                self.cache.insert(entry.block, slot as u32);
+            }
+        }
+        let complete = intent.is_none_or(|intent| intent.blocks as usize == self.group.len());
+        self.seconds = intent.map_or(0, |intent| intent.seconds);
+        self.dirty = (self.slots.iter())
+            .filter(|slot| slot.state == State::Dirty)
+            .count();
+        complete.then_some(())
+    }
+
+    /// Writes again the transaction that the last life has left complete. Call it once, first.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn finish_last_transaction(&mut self) -> Result<(), StoreError> {
+        let slots: Vec<u32> = self.group.values().copied().collect();
+        if slots.is_empty() {
+            return Ok(());
+        }
+        for slot in slots {
+            self.check_contents(slot);
+        }
+        fault_point!("fs.before_redo");
+        self.counters.redone += 1;
+        self.write_group(self.seconds)
+    }
+}
