@@ -9,7 +9,7 @@
 //!
 //! | offset | what |
 //! |---|---|
-//! | 0 | head: magic (stored last), checksum, geometry, superblocks and runs of the journal. Written at mount |
+//! | 0 | head: magic (stored last), checksum, geometry, superblocks, runs of the journal. Written at mount |
 //! | 4096, 4160 | [`Progress`], the two copies in turn; the valid one with the higher number counts |
 //! | 4224 | [`Intent`]: the transaction that is about to be written to the journal |
 //! | 8192 | one [`Entry`] per slot; its last word is stored last, and 0 means that the slot is free |

@@ -87,7 +87,7 @@ const STRIP_BYTES_MAX: usize = 1024 * 1024;
 /// Opens the store.
 ///
 /// `restarted`: an earlier life of ours in this boot has had the disk, so everything that it wrote is there,
-/// and nobody else has written. Then everything that it had in memory is taken over, as `index` says; or, when
+/// and nobody else has written. Then what it had in memory is taken over, as `index` says; or, when
 /// the index is of no use, its journal as it is. Otherwise the journal is replayed.
 ///
 /// # Errors
