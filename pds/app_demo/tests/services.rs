@@ -64,6 +64,12 @@ impl timer_service::World for Hold {
     fn notify(&mut self, _client: usize) {
         self.life.step();
     }
+
+    fn wall_ns(&mut self) -> u64 {
+        0
+    }
+
+    fn keep_wall(&mut self, _wall_ns: u64) {}
 }
 
 /// The time service through its lives, and what they leave to each other.
@@ -110,16 +116,8 @@ impl Time {
         };
         let clock = self.clock.shared_mut(&life);
         let epoch = self.lives;
-        let attached = life.run(|| {
-            Service::attach(
-                hold,
-                clock,
-                vec![("app_demo", pages)],
-                FREQUENCY,
-                epoch,
-                || 0,
-            )
-        });
+        let attached =
+            life.run(|| Service::attach(hold, clock, vec![("app_demo", pages)], FREQUENCY, epoch));
         attached
             .ok()
             .map(|service| service.expect("the regions are large enough"))

@@ -45,6 +45,12 @@ impl World for Machine {
     }
 
     fn notify(&mut self, _client: usize) {}
+
+    fn wall_ns(&mut self) -> u64 {
+        0
+    }
+
+    fn keep_wall(&mut self, _wall_ns: u64) {}
 }
 
 struct Time {
@@ -94,7 +100,7 @@ impl Time {
         let (clock, machine) = (self.clock.shared_mut(&life), Machine(self.alarm.clone()));
         let pages = vec![("app_demo", pages)];
         self.lives += 1;
-        let service = Service::attach(machine, clock, pages, FREQUENCY, self.lives, || 0);
+        let service = Service::attach(machine, clock, pages, FREQUENCY, self.lives);
         self.service = Some(service.expect("the regions are large enough"));
     }
 

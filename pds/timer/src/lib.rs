@@ -21,6 +21,7 @@ extern crate alloc;
 
 pub mod alarm;
 mod client;
+pub mod pl031;
 mod queue;
 
 #[cfg(test)]
@@ -51,6 +52,12 @@ pub trait World: Alarm {
 
     /// Notifies a client, by its number in the list given to [`Service::attach`].
     fn notify(&mut self, client: usize);
+
+    /// The wall clock of the device that goes on without power, in nanoseconds since 1970.
+    fn wall_ns(&mut self) -> u64;
+
+    /// Sets that device, where it may be set.
+    fn keep_wall(&mut self, wall_ns: u64);
 }
 
 /// Why the service cannot start.
@@ -77,7 +84,7 @@ pub struct Service<W> {
 
 impl<W: World> Service<W> {
     /// Attaches to the pages, fires what became due while no service was there, and notifies every
-    /// client once. `wall_ns` is asked only when no earlier life has left a clock.
+    /// client once. [`World::wall_ns`] is asked only when no earlier life has left a clock.
     ///
     /// # Errors
     ///
@@ -88,16 +95,16 @@ impl<W: World> Service<W> {
         clients: Vec<(&str, Pages)>,
         ticks_per_second: u64,
         epoch: u32,
-        wall_ns: impl FnOnce() -> u64,
     ) -> Result<Self, AttachError> {
-        let mut page = page;
+        let (mut world, mut page) = (world, page);
         if page.word_count() < clock::REGION_WORDS_MIN {
             return Err(AttachError::ClockPage);
         }
         let clock = match clock::resume(&page, ticks_per_second) {
             Some(clock) => clock,
             None => {
-                let new = Parameters::new(ticks_per_second, world.ticks(), wall_ns())
+                let wall_ns = world.wall_ns();
+                let new = Parameters::new(ticks_per_second, world.ticks(), wall_ns)
                     .ok_or(AttachError::Frequency(ticks_per_second))?;
                 clock::HEADER.begin(&mut page);
                 clock::write(&mut page, new);
@@ -171,9 +178,18 @@ impl<W: World> Service<W> {
             fault_point!("timer.before_set_clock");
             clock::write(&mut self.page, self.clock);
             fault_point!("timer.set_clock");
+            self.keep_wall(request.wall_ns, request.ticks);
             self.clients[number].set_clock_done(request.sequence);
             self.world.notify(number);
         }
+    }
+
+    /// The device gets what is right, also while the clock slews to it: nobody sees the one run backwards
+    /// or jump by the other.
+    fn keep_wall(&mut self, wall_ns: u64, ticks: u64) {
+        let now_ns = self.clock.monotonic_ns(self.world.ticks());
+        let passed_ns = now_ns.saturating_sub(self.clock.monotonic_ns(ticks));
+        self.world.keep_wall(wall_ns.saturating_add(passed_ns));
     }
 
     fn set_alarm(&mut self) {

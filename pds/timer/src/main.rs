@@ -9,24 +9,21 @@
 
 extern crate alloc;
 
+mod rtc;
+
 use alloc::{format, vec::Vec};
 
-use mmio::fields::ReadPure;
-use sel4_microkit::{Channel, ChannelSet, Handler, Infallible, protection_domain, var};
+use sel4_microkit::{Channel, ChannelSet, Handler, Infallible, protection_domain};
+use timer_service::pl031::Pl031;
 use timer_service::{Alarm, Pages, Service, World};
 use topology::{Region, Topology};
 
 /// Interrupt of the physical timer, INTID 30.
 const IRQ: Channel = Channel::new(0);
 
-/// PL031: the data register counts seconds since 1970 UTC (DDI 0224, section 3.3.1).
-#[repr(C)]
-struct Pl031 {
-    rtcdr: ReadPure<u32>,
-}
-
 struct Machine {
     clients: Vec<Channel>,
+    rtc: Pl031<rtc::Device>,
 }
 
 impl Alarm for Machine {
@@ -47,6 +44,14 @@ impl World for Machine {
     fn notify(&mut self, client: usize) {
         self.clients[client].notify();
     }
+
+    fn wall_ns(&mut self) -> u64 {
+        self.rtc.wall_ns()
+    }
+
+    fn keep_wall(&mut self, wall_ns: u64) {
+        self.rtc.keep(wall_ns);
+    }
 }
 
 #[protection_domain(stack_size = 0x8000, heap_size = 0xe0000)]
@@ -55,6 +60,7 @@ fn init() -> impl Handler {
     let topology = pd_setup::topology();
     let mut machine = Machine {
         clients: Vec::new(),
+        rtc: rtc::find(&topology),
     };
     let mut pages = Vec::new();
     for (client, timers) in topology.clients(topology.name(), "timers") {
@@ -76,7 +82,6 @@ fn init() -> impl Handler {
         pages,
         arm_generic_timer::frequency_hz(),
         recovery::epoch(),
-        wall_clock_ns,
     );
     let service = service.unwrap_or_else(|error| panic!("system.xml: {error:?}"));
     recovery::ready();
@@ -94,13 +99,6 @@ fn client_pages(topology: &Topology<'_>, client: &str, timers: &Region<'_>) -> P
         firings: pd_setup::writes(&firings),
         control: control.as_ref().map(pd_setup::reads),
     }
-}
-
-/// The real-time clock, to the second.
-fn wall_clock_ns() -> u64 {
-    let registers = mmio::from_mapped::<Pl031>(*var!(rtc_vaddr: usize = 0)).expect("rtc is mapped");
-    let seconds = mmio::field_shared!(registers, rtcdr).read();
-    u64::from(seconds) * proto::timer::clock::NS_PER_SECOND
 }
 
 struct Timer {

@@ -34,6 +34,8 @@ fn ticks() -> u64 {
 struct Hardware {
     alarm: Rc<Cell<Option<u64>>>,
     notified: Rc<RefCell<Vec<u64>>>,
+    /// The real-time clock, if it was set.
+    kept_wall: Rc<Cell<Option<u64>>>,
 }
 
 /// One life's hold on the hardware. Each use of it is a step at which the life may end.
@@ -62,6 +64,15 @@ impl World for Hold {
     fn notify(&mut self, client: usize) {
         self.life.step();
         self.hardware.notified.borrow_mut()[client] += 1;
+    }
+
+    fn wall_ns(&mut self) -> u64 {
+        self.hardware.kept_wall.get().unwrap_or(WALL)
+    }
+
+    fn keep_wall(&mut self, wall_ns: u64) {
+        self.life.step();
+        self.hardware.kept_wall.set(Some(wall_ns));
     }
 }
 
@@ -125,7 +136,7 @@ impl System {
         let clock = self.clock.shared_mut(life);
         self.epoch.set(self.epoch.get() + 1);
         let epoch = self.epoch.get();
-        Service::attach(hold, clock, pages.collect(), FREQUENCY, epoch, || WALL).unwrap()
+        Service::attach(hold, clock, pages.collect(), FREQUENCY, epoch).unwrap()
     }
 
     fn client(&self, index: usize) -> Timers<NoChannel> {
@@ -396,6 +407,55 @@ fn a_set_wall_clock_survives_and_moves_timers() {
     drop(service);
 }
 
+/// By step or slew, and wherever the service dies: the device is set to the right time, and after a reset of
+/// the machine, which leaves nothing else, the clock starts from it.
+#[test]
+fn a_set_wall_clock_survives_a_reset_of_the_machine() {
+    for (slew, target) in [(false, WALL / 2), (true, WALL + 5_000_000_000)] {
+        let system = System::new(1);
+        let service = system.start(&Life::endless());
+        drop((system.client(0), service));
+        assert_eq!(
+            system.hardware.kept_wall.get(),
+            None,
+            "not set, so not written"
+        );
+        let request = proto::timer::control::SetClock {
+            sequence: 1,
+            slew,
+            wall_ns: target,
+            ticks: ticks(),
+        };
+        request.write(&mut system.clients[0].control.shared_mut(&Life::endless()));
+        // It takes a second until somebody is there to do it.
+        TICKS.set(ticks() + FREQUENCY);
+        for steps in 0.. {
+            let life = Life::of_steps(steps);
+            if life.run(|| drop(system.start(&life))).is_ok() {
+                break;
+            }
+        }
+        assert_eq!(
+            system.hardware.kept_wall.get(),
+            Some(target + 1_000_000_000)
+        );
+        let shown = system.client(0).clock().system_time();
+        assert_eq!(
+            shown == SystemTime::from_nanos(target + 1_000_000_000),
+            !slew
+        );
+
+        let hardware = system.hardware.clone();
+        let next = System {
+            hardware,
+            ..System::new(1)
+        };
+        drop(next.start(&Life::endless()));
+        let shown = next.client(0).clock().system_time();
+        assert_eq!(shown, SystemTime::from_nanos(target + 1_000_000_000));
+    }
+}
+
 #[test]
 fn the_monotonic_clock_goes_on_while_the_service_dies() {
     let system = System::new(1);
@@ -588,7 +648,7 @@ fn wrong_regions_are_refused() {
     };
     let attach = |clock: &HostRegion, pages: Vec<(&str, Pages)>, frequency| {
         let clock = clock.shared_mut(&Life::endless());
-        Service::attach(hold(), clock, pages, frequency, 0, || 0)
+        Service::attach(hold(), clock, pages, frequency, 0)
             .map(drop)
             .unwrap_err()
     };

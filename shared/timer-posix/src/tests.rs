@@ -60,6 +60,12 @@ impl World for Machine {
         TICKS.get()
     }
     fn notify(&mut self, _client: usize) {}
+
+    fn wall_ns(&mut self) -> u64 {
+        WALL_S as u64 * 1_000_000_000
+    }
+
+    fn keep_wall(&mut self, _wall_ns: u64) {}
 }
 
 fn slice(region: Region) -> NonNull<[u8]> {
@@ -84,9 +90,8 @@ fn restart_service() {
             firings: writes(memory.firings),
             control: Some(reads(memory.control)),
         };
-        let wall = || WALL_S as u64 * 1_000_000_000;
         let clock = writes(memory.clock);
-        Service::attach(Machine, clock, vec![("c", pages)], FREQUENCY, 1, wall).unwrap()
+        Service::attach(Machine, clock, vec![("c", pages)], FREQUENCY, 1).unwrap()
     });
     SERVICE.with(|place| *place.borrow_mut() = Some(service));
 }

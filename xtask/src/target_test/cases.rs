@@ -235,6 +235,20 @@ pub const ALL: &[Case] = &[
         ..PLAIN
     },
     Case {
+        name: "timer_reset",
+        what: "the wall clock, set while the service dies, survives a reset of the machine",
+        system: SystemUnderTest::File(
+            "pds/test_rtc/system.xml",
+            &["pds/test_timer/chaos.xml", "pds/chaos/seed.xml"],
+        ),
+        expect: &["resetting the machine", run::PASS],
+        at_least: &[("KILL pd=timer", 10)],
+        show: &["wall clock", run::PASS],
+        prefill: &[("chaos.seed", TIMER_PACE)],
+        icount: true,
+        ..PLAIN
+    },
+    Case {
         name: "block_works",
         what: "random block requests at depth 32, every word checked",
         system: SystemUnderTest::File("pds/test_blk/system.xml", &[]),
