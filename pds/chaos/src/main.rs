@@ -29,6 +29,8 @@ use topology::Topology;
 /// A point that its victim did not reach is tried again when it has been drawn so many times.
 const CHANCE: u32 = 8;
 
+/// Periods in which a life that has just begun has started, or will not get to the point.
+const START_PERIODS: u32 = 8;
 /// Periods after a hang until its supervisor must have noticed.
 const HANG_PATIENCE_PERIODS: u32 = 450;
 /// A victim whose heartbeat goes on after so many periods has not reached the point.
@@ -56,6 +58,7 @@ fn init() -> impl Handler {
         start,
         patience,
         rest: rest_periods,
+        again,
     } = settings.map_or(Settings::DEFAULT, |region| {
         Settings::parse(&pd_setup::reads(&region).read(0))
     });
@@ -75,7 +78,10 @@ fn init() -> impl Handler {
     while let Some(kill) = plan.next(&counts) {
         let victim = &mut victims[kill.victim];
         if victim.worth_trying(kill.point) {
-            attempt(victim, kill, patience);
+            let killed = attempt(victim, kill, patience);
+            if killed && again && !hangs {
+                strike_again(victim, kill);
+            }
             rest(rest_periods);
         }
     }
@@ -152,11 +158,21 @@ impl Victim {
     }
 }
 
-/// Plants the instruction and waits until it has killed.
-fn attempt(victim: &mut Victim, kill: Kill, patience: u32) {
+/// Kills a life that has just begun, while it starts: at one of the points that lives at work do not reach.
+fn strike_again(victim: &mut Victim, kill: Kill) {
+    let missed = (0..victim.misses.len()).filter(|point| victim.misses[*point] > 0);
+    let missed: Vec<_> = missed.collect();
+    if let Some(&point) = missed.get(victim.kills as usize % missed.len().max(1)) {
+        attempt(victim, Kill { point, ..kill }, START_PERIODS);
+        victim.misses[point] = 1;
+    }
+}
+
+/// Plants the instruction and waits until it has killed; says whether it has.
+fn attempt(victim: &mut Victim, kill: Kill, patience: u32) -> bool {
     let epoch = victim.epoch();
     let Some((place, target)) = victim.points.place(kill.point, kill.death) else {
-        return;
+        return false;
     };
     let address = victim.points.points[place].address;
     victim.write(place, kill.death.instruction(address, target));
@@ -183,9 +199,10 @@ fn attempt(victim: &mut Victim, kill: Kill, patience: u32) {
                 "KILL pd={name} point={point} death={} count={count}",
                 kill.death.name()
             );
-            return;
+            return true;
         }
     }
     victim.write(place, NOP);
     victim.misses[kill.point] = 1;
+    false
 }

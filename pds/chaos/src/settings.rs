@@ -9,11 +9,12 @@
 //! | 8..12 | periods before the first kill |
 //! | 12..16 | periods that a planted instruction may wait for its victim |
 //! | 16..20 | periods of rest after that |
+//! | 20..24 | 1: after each kill, kill the next life too, while it starts |
 //!
-//! Little-endian; the last three are 0 for the default. A period is that of the PD in system.xml.
+//! Little-endian; all but the first are 0 for the default. A period is that of the PD in system.xml.
 
 /// Bytes of the settings.
-pub const BYTES: usize = 20;
+pub const BYTES: usize = 24;
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Settings {
     pub patience: u32,
     /// Periods of rest between two kills, so that the system also works undisturbed.
     pub rest: u32,
+    /// Whether a life that has just begun is killed at a point that those which work do not reach.
+    pub again: bool,
 }
 
 impl Settings {
@@ -35,11 +38,12 @@ impl Settings {
         start: 10,
         patience: 20,
         rest: 2,
+        again: false,
     };
 
     /// Reads them; every content means something.
     pub fn parse(bytes: &[u8; BYTES]) -> Self {
-        let (seed, rest) = bytes.split_first_chunk().expect("20 bytes");
+        let (seed, rest) = bytes.split_first_chunk().expect("24 bytes");
         let number = |index: usize, default| {
             let mut bytes = [0; 4];
             bytes.copy_from_slice(&rest[index * 4..][..4]);
@@ -53,6 +57,7 @@ impl Settings {
             start: number(0, Self::DEFAULT.start),
             patience: number(1, Self::DEFAULT.patience),
             rest: number(2, Self::DEFAULT.rest),
+            again: number(3, 0) != 0,
         }
     }
 }
@@ -73,11 +78,13 @@ mod tests {
         bytes[8] = 1;
         bytes[13] = 1;
         bytes[16] = 3;
+        bytes[20] = 1;
         let expected = Settings {
             seed: 7,
             start: 1,
             patience: 256,
             rest: 3,
+            again: true,
         };
         assert_eq!(Settings::parse(&bytes), expected);
     }

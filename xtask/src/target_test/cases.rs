@@ -69,8 +69,16 @@ pub enum Disk {
 /// What the supervisor says when a PD has died.
 const FAULT: &str = "FAULT pd=";
 
-/// Seed 1; start after 20 periods, wait 4 for the victim, rest 2 (`pds/chaos/src/settings.rs`).
-const TIMER_PACE: &[u8] = &[1, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0, 4, 0, 0, 0, 2, 0, 0, 0];
+/// Seed 1; start after 160 periods, wait 32 for the victim, rest 12, and kill the next life while it starts
+/// (`pds/chaos/src/settings.rs`).
+const TIMER_PACE: &[u8] = &[
+    1, 0, 0, 0, 0, 0, 0, 0, 160, 0, 0, 0, 32, 0, 0, 0, 12, 0, 0, 0, 1, 0, 0, 0,
+];
+/// How many kills, and how many of them while the service starts: only there it gets to this point.
+const TIMER_KILLS: &[(&str, usize)] = &[
+    ("KILL pd=timer", 300),
+    ("KILL pd=timer point=timer.before_notify_all", 5),
+];
 
 /// Seed 1; start after 10 periods of 10 ms, wait 2 for the victim, rest 1.
 const BLOCK_PACE: &[u8] = &[1, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0];
@@ -204,14 +212,18 @@ pub const ALL: &[Case] = &[
     },
     Case {
         name: "timer_kills",
-        what: "1,000 timers for a minute of guest time, the service killed every 10 ms: each deadline once",
+        what: "1,000 timers for a minute of guest time, the service killed every 10 ms, also while it starts: each \
+               deadline once",
         system: SystemUnderTest::File(
             "pds/test_timer/system.xml",
             &["pds/test_timer/chaos.xml", "pds/chaos/seed.xml"],
         ),
         expect: &[run::PASS],
-        // A minute has 6,000 times 10 ms; a planted instruction waits for its victim to get there.
-        at_least: &[("KILL pd=timer", 5000)],
+        // A minute has 6,000 times 10 ms.
+        at_least: &[
+            ("KILL pd=timer", 6000),
+            ("KILL pd=timer point=timer.before_notify_all", 50),
+        ],
         show: &["lateness_ns", run::PASS],
         prefill: &[("chaos.seed", TIMER_PACE)],
         icount: true,
@@ -227,7 +239,7 @@ pub const ALL: &[Case] = &[
             &["pds/test_timer/chaos.xml", "pds/chaos/seed.xml"],
         ),
         expect: &[run::PASS],
-        at_least: &[("KILL pd=timer", 300)],
+        at_least: TIMER_KILLS,
         show: &[run::PASS],
         prefill: &[("chaos.seed", TIMER_PACE)],
         icount: true,
