@@ -212,8 +212,7 @@ pub const ALL: &[Case] = &[
     },
     Case {
         name: "timer_kills",
-        what: "1,000 timers for a minute of guest time, the service killed every 10 ms, also while it starts: each \
-               deadline once",
+        what: "1,000 timers for a minute, a kill every 10 ms, also of starting lives: each deadline once",
         system: SystemUnderTest::File(
             "pds/test_timer/system.xml",
             &["pds/test_timer/chaos.xml", "pds/chaos/seed.xml"],
