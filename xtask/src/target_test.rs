@@ -9,6 +9,7 @@
 mod cases;
 mod host;
 mod runner;
+mod sqlite;
 
 use std::path::PathBuf;
 

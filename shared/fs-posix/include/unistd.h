@@ -18,9 +18,6 @@
 #define F_OK 0
 #define _SC_PAGESIZE 30
 
-unsigned int sleep(unsigned int seconds);
-int usleep(unsigned int microseconds);
-
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -51,6 +48,9 @@ uid_t getuid(void) KINTSUGI_NAME(getuid);
 uid_t geteuid(void) KINTSUGI_NAME(geteuid);
 pid_t getpid(void) KINTSUGI_NAME(getpid);
 long sysconf(int name) KINTSUGI_NAME(sysconf);
+/* On the time service (timer-posix). */
+unsigned int sleep(unsigned int seconds);
+int usleep(unsigned int microseconds);
 #ifdef __cplusplus
 }
 #endif

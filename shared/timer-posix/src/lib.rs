@@ -12,6 +12,7 @@
 #![cfg_attr(not(test), no_std)]
 #![expect(unsafe_code, reason = "functions that C calls, with C's pointers")]
 
+pub mod calendar;
 pub mod ffi;
 pub mod posix;
 

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use crate::error::Result;
+use crate::target_test::sqlite;
 use crate::{disk, run};
 
 /// One system test.
@@ -97,6 +98,10 @@ const BLOCK_POINTS: &[(&str, usize)] = &[
     ("point=blk.after_kick", 1),
 ];
 
+/// Seed 1; start after 30 periods of 10 ms, wait 1 for the victim, rest 4: a kill every 50 ms, if the victim
+/// comes to the point that was drawn for it.
+const SQLITE_PACE: &[u8] = &[1, 0, 0, 0, 0, 0, 0, 0, 30, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0];
+
 /// What it says when a PD was alive and of no use.
 const HANG: &str = "HANG pd=";
 
@@ -161,6 +166,31 @@ const PLAIN: Case = Case {
     icount: false,
     timeout_s: 60,
     after: None,
+};
+
+/// SQLite as a second client of the services, and their killer.
+const SQLITE_AND_CHAOS: &[&str] = &[
+    "pds/app_sqlite/overlay.xml",
+    "pds/app_sqlite/settings.xml",
+    "pds/app_sqlite/chaos.xml",
+    "pds/chaos/seed.xml",
+];
+
+/// 1,000 transactions under kills.
+const SQLITE_KILLS: Case = Case {
+    system: SystemUnderTest::Ours(SQLITE_AND_CHAOS),
+    disk: Disk::Ext4(64),
+    prefill: &[
+        ("chaos.seed", SQLITE_PACE),
+        ("app_sqlite.settings", sqlite::LONG),
+    ],
+    expect: &[" app_sqlite: KINTSUGI|PASS"],
+    at_least: &[("KILL pd=fs", 50), ("KILL pd=blk", 50)],
+    show: &["app_sqlite: transactions="],
+    icount: true,
+    timeout_s: 1800,
+    after: Some(sqlite::check_1000),
+    ..PLAIN
 };
 
 /// All system tests, quick ones first.
@@ -314,6 +344,36 @@ pub const ALL: &[Case] = &[
         expect: &["blk: error: no disk", "KINTSUGI|PASS test_blk no disk"],
         forbid: &[FAULT],
         ..PLAIN
+    },
+    Case {
+        name: "files_sqlite_quiet",
+        what: "SQLite, unchanged, on the file service: 100 transactions; the host's sqlite3 finds their rows",
+        system: SystemUnderTest::Ours(&["pds/app_sqlite/overlay.xml"]),
+        disk: Disk::Ext4(64),
+        expect: &[" app_sqlite: KINTSUGI|PASS", " app_demo: KINTSUGI|PASS"],
+        forbid: &[FAULT],
+        show: &["app_sqlite: transactions="],
+        timeout_s: 300,
+        after: Some(sqlite::check_100),
+        ..PLAIN
+    },
+    Case {
+        name: "files_sqlite_kills",
+        what: "the same, while the file service and the block driver die in turn, every 50 ms",
+        system: SystemUnderTest::Ours(SQLITE_AND_CHAOS),
+        prefill: &[
+            ("chaos.seed", SQLITE_PACE),
+            ("app_sqlite.settings", sqlite::SHORT),
+        ],
+        at_least: &[("KILL pd=fs", 5), ("KILL pd=blk", 5)],
+        after: Some(sqlite::check_100),
+        ..SQLITE_KILLS
+    },
+    Case {
+        name: "files_sqlite_1000",
+        what: "the same with 1,000 transactions",
+        by_name: true,
+        ..SQLITE_KILLS
     },
     Case {
         name: "supervision_quiet",

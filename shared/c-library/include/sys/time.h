@@ -6,6 +6,7 @@
 #ifndef KINTSUGI_SYS_TIME_H
 #define KINTSUGI_SYS_TIME_H
 
+#include <kintsugi/name.h>
 #include <kintsugi/time.h>
 
 struct timeval {
@@ -17,6 +18,7 @@ struct timeval {
 extern "C" {
 #endif
 int gettimeofday(struct timeval *restrict now, void *restrict unused);
+int utimes(const char *path, const struct timeval times[2]) KINTSUGI_NAME(utimes);
 #ifdef __cplusplus
 }
 #endif
