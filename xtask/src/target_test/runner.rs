@@ -133,7 +133,10 @@ impl Runner<'_> {
         let disk = self.disk(case, folder)?;
         let machine = Machine {
             image,
-            disk: disk.clone(),
+            disk: disk.clone().map(|disk| match case.host_cached {
+                true => qemu::with_options(&disk, "cache=unsafe"),
+                false => disk,
+            }),
             icount: case.icount,
         };
         let texts = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
