@@ -40,6 +40,7 @@ pub fn run(args: &KernelArgs) -> Result<()> {
     for name in ["mkfs.ext4", "e2fsck", "debugfs"] {
         findings.push(program(name, "-V", "e2fsprogs", false));
     }
+    findings.push(program("sqlite3", "-version", "sqlite3", false));
     findings.push(c_compiler());
     findings.push(program("git", "--version", "git", true));
     findings.push(sdk(args));

@@ -22,7 +22,7 @@ pub struct Case {
     pub system: SystemUnderTest,
     /// What is attached.
     pub disk: Disk,
-    /// The host does not wait for its own disk when the guest flushes: what counts is what QEMU has been given.
+    /// The host does not wait for its own disk when the guest flushes: what QEMU has got, counts.
     /// Under `icount` the guest's time would otherwise run away while the host waits.
     pub host_cached: bool,
     /// What the serial output must say; the run ends when all of it was said.
