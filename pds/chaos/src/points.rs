@@ -24,6 +24,8 @@ pub struct Point {
 
 /// Where the runtime blocks for ever; not a place to kill at.
 const BLOCK_FOR_EVER: &str = "runtime.block_for_ever";
+/// Where it would die at once, for measurements; nobody comes along there.
+const DIE_NOW: &str = "runtime.die_now";
 /// Endings of the names of the points around an acknowledgement.
 const AROUND_ACK: (&str, &str) = (".before_ack", ".after_ack");
 
@@ -34,6 +36,8 @@ pub struct Points {
     pub points: Vec<Point>,
     /// Where it would block for ever.
     pub block_for_ever: Option<u64>,
+    /// Where it would die at once, with the counter of that time in x0.
+    pub die_now: Option<u64>,
 }
 
 impl Points {
@@ -80,9 +84,12 @@ pub fn find(elf: &SharedRef, code: core::ops::Range<u64>) -> Points {
     let mut points = entries(elf).map_or_else(Vec::new, |bytes| parse(&bytes, code));
     let block = points.iter().position(|point| point.name == BLOCK_FOR_EVER);
     let block_for_ever = block.map(|index| points.remove(index).address);
+    let die = points.iter().position(|point| point.name == DIE_NOW);
+    let die_now = die.map(|index| points.remove(index).address);
     Points {
         points,
         block_for_ever,
+        die_now,
     }
 }
 

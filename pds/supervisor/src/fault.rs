@@ -27,6 +27,8 @@ pub enum Kind {
     Alignment,
     /// Instruction that the processor does not know, or not at EL0.
     IllegalInstruction,
+    /// The instruction with which the runtime ends a life after a panic.
+    Panic,
     /// `brk` instruction.
     Breakpoint,
     /// System call on a capability that is not there.
@@ -45,28 +47,74 @@ pub enum Kind {
     LostIrq,
     /// It has work and finishes none.
     StuckQueue,
+    /// It answered a probe wrongly.
+    WrongAnswer,
     /// A message that is no fault: the child called its fault endpoint. The payload is the label.
     Message(u64),
 }
 
+impl Kind {
+    /// Whether the supervisor found it, not the processor.
+    #[must_use]
+    pub fn is_hang(self) -> bool {
+        self.number().0.is_hang()
+    }
+
+    /// Number and detail in a report.
+    #[must_use]
+    pub fn number(self) -> (black_box::Kind, u64) {
+        let plain = match self {
+            Self::Read => black_box::Kind::Read,
+            Self::Write => black_box::Kind::Write,
+            Self::Execute => black_box::Kind::Execute,
+            Self::Alignment => black_box::Kind::Alignment,
+            Self::IllegalInstruction => black_box::Kind::IllegalInstruction,
+            Self::Panic => black_box::Kind::Panic,
+            Self::Breakpoint => black_box::Kind::Breakpoint,
+            Self::BadCapability => black_box::Kind::BadCapability,
+            Self::BadSystemCall => black_box::Kind::BadSystemCall,
+            Self::Escalation => black_box::Kind::Escalation,
+            Self::BusyLoop => black_box::Kind::BusyLoop,
+            Self::Deadlock => black_box::Kind::Deadlock,
+            Self::LostIrq => black_box::Kind::LostIrq,
+            Self::StuckQueue => black_box::Kind::StuckQueue,
+            Self::WrongAnswer => black_box::Kind::WrongAnswer,
+            Self::Trap(class) => return (black_box::Kind::Trap, u64::from(class)),
+            Self::Message(label) => return (black_box::Kind::Message, label),
+        };
+        (plain, 0)
+    }
+
+    fn from_number(number: u16, detail: u64) -> Self {
+        match black_box::Kind::from_number(number) {
+            black_box::Kind::Read => Self::Read,
+            black_box::Kind::Write => Self::Write,
+            black_box::Kind::Execute => Self::Execute,
+            black_box::Kind::Alignment => Self::Alignment,
+            black_box::Kind::IllegalInstruction => Self::IllegalInstruction,
+            black_box::Kind::Panic => Self::Panic,
+            black_box::Kind::Breakpoint => Self::Breakpoint,
+            black_box::Kind::BadCapability => Self::BadCapability,
+            black_box::Kind::BadSystemCall => Self::BadSystemCall,
+            black_box::Kind::Escalation => Self::Escalation,
+            black_box::Kind::BusyLoop => Self::BusyLoop,
+            black_box::Kind::Deadlock => Self::Deadlock,
+            black_box::Kind::LostIrq => Self::LostIrq,
+            black_box::Kind::StuckQueue => Self::StuckQueue,
+            black_box::Kind::WrongAnswer => Self::WrongAnswer,
+            black_box::Kind::Trap => Self::Trap(detail as u8),
+            _ => Self::Message(detail),
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (number, _) = self.number();
         match self {
-            Self::Read => f.write_str("read"),
-            Self::Write => f.write_str("write"),
-            Self::Execute => f.write_str("execute"),
-            Self::Alignment => f.write_str("alignment"),
-            Self::IllegalInstruction => f.write_str("illegal_instruction"),
-            Self::Breakpoint => f.write_str("breakpoint"),
-            Self::BadCapability => f.write_str("bad_capability"),
-            Self::BadSystemCall => f.write_str("bad_system_call"),
-            Self::Trap(class) => write!(f, "trap_{class:#x}"),
-            Self::Escalation => f.write_str("escalation"),
-            Self::BusyLoop => f.write_str("busy_loop"),
-            Self::Deadlock => f.write_str("deadlock"),
-            Self::LostIrq => f.write_str("lost_irq"),
-            Self::StuckQueue => f.write_str("stuck_queue"),
-            Self::Message(label) => write!(f, "message_{label:#x}"),
+            Self::Trap(class) => write!(f, "{}_{class:#x}", number.name()),
+            Self::Message(label) => write!(f, "{}_{label:#x}", number.name()),
+            _ => f.write_str(number.name()),
         }
     }
 }
@@ -81,6 +129,9 @@ pub struct Fault {
     /// Address that was accessed, or the capability or number that was used.
     pub address: Option<u64>,
 }
+
+/// `udf #1`: how `sel4-microkit` ends a life that has panicked.
+const UDF_PANIC: u32 = 1;
 
 const EC_INSTRUCTION_ABORT: u64 = 0x20;
 const EC_PC_ALIGNMENT: u64 = 0x22;
@@ -104,12 +155,40 @@ fn vm_kind(is_fetch: bool, syndrome: u64) -> Kind {
 
 impl Fault {
     /// A hang: the supervisor noticed it by itself.
-    pub const fn hang(kind: Kind) -> Self {
+    pub const fn hang(kind: Kind, pc: Option<u64>) -> Self {
         Self {
             kind,
-            pc: None,
+            pc,
             address: None,
         }
+    }
+
+    /// The fault as words that survive a supervisor; [`Fault::from_words`] reads them.
+    #[must_use]
+    pub fn to_words(self) -> [u64; 3] {
+        let (number, detail) = self.kind.number();
+        let flags = u64::from(self.pc.is_some()) | u64::from(self.address.is_some()) << 1;
+        // Only a label that nobody uses has more than 32 bits.
+        let head = u64::from(number as u16) | flags << 16 | detail << 32;
+        [head, self.pc.unwrap_or(0), self.address.unwrap_or(0)]
+    }
+
+    /// Reads [`Fault::to_words`].
+    #[must_use]
+    pub fn from_words([head, pc, address]: [u64; 3]) -> Self {
+        Self {
+            kind: Kind::from_number(head as u16, head >> 32),
+            pc: (head & 1 << 16 != 0).then_some(pc),
+            address: (head & 1 << 17 != 0).then_some(address),
+        }
+    }
+
+    /// Looks at the instruction that the processor did not take.
+    #[must_use]
+    pub fn with_instruction(self, instruction: u32) -> Self {
+        let is_panic = self.kind == Kind::IllegalInstruction && instruction == UDF_PANIC;
+        let kind = if is_panic { Kind::Panic } else { self.kind };
+        Self { kind, ..self }
     }
 
     /// Decodes a fault message with its message registers; missing ones count as absent.
@@ -176,6 +255,29 @@ mod tests {
             Kind::Breakpoint
         );
         assert_eq!(kind(labels::FAULT_VCPU, &[0xf200_0001]), Kind::Breakpoint);
+    }
+
+    #[test]
+    fn a_fault_survives_as_words() {
+        let fault = |kind, pc, address| Fault { kind, pc, address };
+        for fault in [
+            fault(Kind::Read, Some(4), Some(0)),
+            fault(Kind::Trap(0x18), None, None),
+            fault(Kind::Message(99), None, None),
+            fault(Kind::Panic, Some(8), None),
+        ] {
+            assert_eq!(Fault::from_words(fault.to_words()), fault);
+        }
+        assert_eq!(Kind::Message(0x13).to_string(), "message_0x13");
+    }
+
+    #[test]
+    fn a_panic_is_told_from_an_illegal_instruction() {
+        let fault = Fault::decode(labels::FAULT_USER_EXCEPTION, &[4]);
+        assert_eq!(fault.with_instruction(1).kind, Kind::Panic);
+        assert_eq!(fault.with_instruction(0).kind, Kind::IllegalInstruction);
+        let other = Fault::decode(labels::FAULT_DEBUG_EXCEPTION, &[4]);
+        assert_eq!(other.with_instruction(1).kind, Kind::Breakpoint);
     }
 
     #[test]

@@ -12,7 +12,7 @@
 use microkit_abi::registers::{PC, Registers};
 
 /// Indices in [`Registers`] of x0..x30.
-const GENERAL: [usize; 31] = [
+pub const GENERAL: [usize; 31] = [
     3, 4, 5, 6, 7, 8, 9, 10, 11, 17, 18, 19, 20, 21, 22, 23, 12, 13, 14, 24, 25, 26, 27, 28, 29,
     30, 31, 32, 33, 15, 16,
 ];
@@ -26,11 +26,18 @@ const ISAR0: (u32, u32) = (6, 0);
 /// Its CRC32 field, bits 19..16: the instructions are there.
 const ISAR0_CRC32: u64 = 1 << 16;
 
+/// Whether `instruction` reads an identification register.
+#[must_use]
+pub const fn is_read(instruction: u32) -> bool {
+    let crm = instruction >> 8 & 0xf;
+    instruction & MRS_ID_MASK == MRS_ID && matches!(crm, 0 | 2..=7)
+}
+
 /// If `instruction` reads an identification register, does what it asks to the child's registers and
 /// steps over it.
 pub fn emulate(instruction: u32, registers: &mut Registers) -> bool {
     let (crm, op2) = (instruction >> 8 & 0xf, instruction >> 5 & 7);
-    if instruction & MRS_ID_MASK != MRS_ID || !matches!(crm, 0 | 2..=7) {
+    if !is_read(instruction) {
         return false;
     }
     // Register 31 is xzr: the value is dropped.

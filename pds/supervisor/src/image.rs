@@ -11,11 +11,13 @@
 
 use core::ops::Range;
 
-use recovery::{CODE_BASE, StartInfo};
+use recovery::{CODE_BASE, DATA_BASE, LastLife, StartInfo};
 use sel4_shared_memory::{SharedMut, SharedRef};
 use topology::{Parts, Window};
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::{U32, U64};
+
+use crate::extent::Extent;
 
 /// Most loadable segments that a child may have; `pd.ld` makes five and the boot segment.
 const SEGMENTS_MAX: usize = 8;
@@ -23,6 +25,12 @@ const SEGMENTS_MAX: usize = 8;
 const HEADER_BYTES: usize = 64;
 const PROGRAM_HEADER_BYTES: usize = 56;
 const PT_LOAD: u32 = 1;
+/// Segment flag "executable".
+const PF_X: u32 = 1;
+/// Restored at once, where one instruction is wrong.
+const PAGE_BYTES: usize = 0x1000;
+/// Compared with the saved ELF around the instruction at which a child died.
+const LINE_BYTES: usize = 64;
 
 /// Why a saved ELF cannot be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +83,8 @@ pub struct Segment {
     pub memory_bytes: usize,
     /// Whether it goes to the data region.
     pub is_data: bool,
+    /// Whether it has instructions.
+    pub is_executable: bool,
 }
 
 /// What a life of a child starts from.
@@ -170,6 +180,7 @@ impl Image {
         header: &[u8; PROGRAM_HEADER_BYTES],
     ) -> Result<(), ImageError> {
         let kind = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
+        let flags = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
         let [file_offset, vaddr, _, file_bytes, memory_bytes] =
             [8, 16, 24, 32, 40].map(|offset| u64_at(header, offset));
         // The boot segment is the tool's business; a segment without bytes in the file is scratch.
@@ -198,6 +209,7 @@ impl Image {
             offset,
             memory_bytes: memory_bytes as usize,
             is_data: data.is_some(),
+            is_executable: flags & PF_X != 0,
         };
         if segment.is_data && self.start_info_offset == usize::MAX {
             let bytes: [u8; size_of::<StartInfo>()] =
@@ -220,37 +232,94 @@ impl Image {
         self.start_info.stack_bottom.get()..self.start_info.stack_top.get()
     }
 
+    /// Offset in the data region of what a life finds of the last one, if it all lies in there.
+    pub fn last_life_offset(&self, data: &SharedRef) -> Option<usize> {
+        let offset = self.start_info.last_life.get().checked_sub(DATA_BASE)?;
+        let end = offset.checked_add(size_of::<LastLife>() as u64)?;
+        (end <= data.len() as u64 && offset.is_multiple_of(8)).then_some(offset as usize)
+    }
+
+    /// The segment of code that has the byte at `offset` of the code region.
+    fn code_segment(&self, offset: usize) -> Option<&Segment> {
+        self.segments().iter().find(|segment| {
+            let bytes = segment.offset..segment.offset + segment.file_bytes;
+            !segment.is_data && bytes.contains(&offset)
+        })
+    }
+
     /// Where in the code region the instruction at `pc` is; `None` when `pc` is in no code.
     pub fn code_offset(&self, pc: u64) -> Option<usize> {
         let offset = usize::try_from(pc.checked_sub(self.code_base)?).ok()?;
-        let is_code = self.segments().iter().any(|segment| {
-            let bytes = segment.offset..segment.offset + segment.file_bytes;
-            !segment.is_data && bytes.contains(&offset)
-        });
-        (is_code && offset.is_multiple_of(4)).then_some(offset)
+        let segment = self.code_segment(offset)?;
+        (segment.is_executable && offset.is_multiple_of(4)).then_some(offset)
     }
 
-    /// Loads all segments and writes the start information of the new life.
+    /// Whether the instructions around `offset` of the code region are those of the saved ELF.
+    pub fn is_intact(&self, elf: &SharedRef, code: &SharedMut, offset: usize) -> bool {
+        let Some(segment) = self.code_segment(offset) else {
+            return false;
+        };
+        let start = (offset & !(LINE_BYTES - 1)).max(segment.offset);
+        let end = (start + LINE_BYTES).min(segment.offset + segment.file_bytes);
+        let saved = segment.file_offset + start - segment.offset;
+        saved.is_multiple_of(4)
+            && (0..(end - start) / 4).all(|word| {
+                let at = word * 4;
+                code.load_u32(start + at) == elf.load_u32(saved + at)
+            })
+    }
+
+    /// Loads all data and as much code as `extent` says, and writes the start information of the
+    /// new life. Returns the bytes of the code region whose instructions have been written.
     ///
     /// The child must not be running.
-    pub fn load(&self, elf: &SharedRef, code: &mut SharedMut, data: &mut SharedMut, life: Life) {
+    pub fn load(
+        &self,
+        elf: &SharedRef,
+        code: &mut SharedMut,
+        data: &mut SharedMut,
+        life: Life,
+        extent: Extent,
+    ) -> Range<usize> {
+        let mut written = 0..0;
         for segment in self.segments() {
-            let region = if segment.is_data {
-                &mut *data
-            } else {
-                &mut *code
-            };
-            region.copy_from(segment.offset, elf, segment.file_offset, segment.file_bytes);
-            let zeros = segment.memory_bytes - segment.file_bytes;
-            if zeros > 0 {
-                region.fill(segment.offset + segment.file_bytes, zeros, 0);
+            if segment.is_data {
+                fill_segment(segment, elf, data);
+            } else if extent == Extent::All {
+                fill_segment(segment, elf, code);
+                if segment.is_executable {
+                    written = segment.offset..segment.offset + segment.memory_bytes;
+                }
             }
+        }
+        if let Extent::Page(offset) = extent {
+            written = self.load_page(elf, code, offset);
         }
         let mut info = self.start_info;
         info.epoch = U32::new(life.epoch);
         info.ipc_buffer = U64::new(life.ipc_buffer);
         info.fault_ticks = U64::new(life.fault_ticks);
         data.write_bytes(self.start_info_offset, info.as_bytes());
+        written
+    }
+
+    fn load_page(&self, elf: &SharedRef, code: &mut SharedMut, offset: usize) -> Range<usize> {
+        let Some(segment) = self.code_segment(offset) else {
+            return 0..0;
+        };
+        let start = (offset & !(PAGE_BYTES - 1)).max(segment.offset);
+        let end = (start + PAGE_BYTES).min(segment.offset + segment.file_bytes);
+        let saved = segment.file_offset + start - segment.offset;
+        code.copy_from(start, elf, saved, end - start);
+        start..end
+    }
+}
+
+fn fill_segment(segment: &Segment, elf: &SharedRef, region: &mut SharedMut) {
+    region.copy_from(segment.offset, elf, segment.file_offset, segment.file_bytes);
+    let zeros = segment.memory_bytes - segment.file_bytes;
+    if zeros > 0 {
+        region.fill(segment.offset + segment.file_bytes, zeros, 0);
     }
 }
 
@@ -262,7 +331,8 @@ const EMPTY_START_INFO: StartInfo = StartInfo {
     stack_bottom: U64::ZERO,
     stack_top: U64::ZERO,
     fault_ticks: U64::ZERO,
-    reserved: [U64::ZERO; 2],
+    last_life: U64::ZERO,
+    reserved: U64::ZERO,
 };
 
 #[cfg(test)]

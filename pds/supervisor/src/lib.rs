@@ -11,6 +11,7 @@
 
 extern crate alloc;
 
+pub mod extent;
 pub mod fault;
 pub mod id_registers;
 pub mod image;

@@ -30,6 +30,7 @@ use sel4_microkit::{
 };
 use sel4_shared_memory::{SharedMut, SharedRef};
 use supervisor_service::{
+    extent::{Doubts, Extent, Place},
     fault::{Fault, Kind},
     id_registers,
     image::{Image, Life},
@@ -47,6 +48,7 @@ struct Supervised {
     code: SharedMut,
     data: SharedMut,
     image: Image,
+    doubts: Doubts,
 }
 
 /// `svc #0`, the instruction of every system call.
@@ -130,6 +132,7 @@ fn supervise(child: topology::Child<'static>) -> Result<Supervised, &'static str
         code: mapped(parts.code.vaddr, parts.code.size).map_err(|_| "its code is not mapped")?,
         data: mapped(parts.data.vaddr, parts.data.size).map_err(|_| "its data is not mapped")?,
         image,
+        doubts: Doubts::default(),
     })
 }
 
@@ -138,50 +141,69 @@ impl Supervised {
         slots::child_tcb(self.id)
     }
 
-    /// Whether the child only asked for the processor's features; then it has its answer and runs.
-    fn answers(&self, fault: Fault) -> bool {
-        let Some(pc) = fault.pc.filter(|_| fault.kind == Kind::IllegalInstruction) else {
-            return false;
-        };
-        let offset = self.image.code_offset(pc);
-        let Some(instruction) = offset.map(|offset| self.code.load_u32(offset)) else {
-            return false;
-        };
-        tcb::read(self.tcb()).is_ok_and(|mut registers| {
-            id_registers::emulate(instruction, &mut registers)
-                && tcb::write(self.tcb(), &registers, tcb::REGISTER_COUNT, true).is_ok()
-        })
+    /// The instruction at `pc`, if that is in the child's code.
+    fn instruction(&self, pc: u64) -> Option<u32> {
+        let offset = self.image.code_offset(pc)?;
+        Some(self.code.load_u32(offset))
     }
 
-    /// How a stopped child came to be silent: it is in a system call, or it was running.
-    fn silence(&self) -> Kind {
-        let Ok(registers) = tcb::read(self.tcb()) else {
-            return Kind::BusyLoop;
+    /// Looks at the instruction that the processor did not take. `None`: the child only asked for
+    /// the processor's features, has its answer and runs.
+    fn look_at(&self, fault: Fault) -> Option<Fault> {
+        let pc = fault.pc.filter(|_| fault.kind == Kind::IllegalInstruction);
+        let Some(instruction) = pc.and_then(|pc| self.instruction(pc)) else {
+            return Some(fault);
         };
-        let offset = self.image.code_offset(registers[tcb::PC]);
-        match offset.map(|offset| self.code.load_u32(offset)) {
+        let answered = id_registers::is_read(instruction)
+            && tcb::read(self.tcb()).is_ok_and(|mut registers| {
+                id_registers::emulate(instruction, &mut registers)
+                    && tcb::write(self.tcb(), &registers, tcb::REGISTER_COUNT, true).is_ok()
+            });
+        (!answered).then(|| fault.with_instruction(instruction))
+    }
+
+    /// How much a restart after `fault` restores.
+    fn extent(&mut self, fault: Fault, ticks: u64) -> Extent {
+        // Where a child hangs says nothing of how it got there.
+        let pc = fault.pc.filter(|_| !fault.kind.is_hang());
+        let place = pc.and_then(|pc| {
+            let offset = self.image.code_offset(pc)?;
+            let is_intact = self.image.is_intact(&self.elf, &self.code, offset);
+            Some(Place {
+                pc,
+                offset,
+                is_intact,
+            })
+        });
+        let ticks_per_us = (recovery::ticks_per_second() / 1_000_000).max(1);
+        self.doubts.on_death(place, ticks / ticks_per_us)
+    }
+
+    /// How a stopped child hangs, if that is not known: it is in a system call, or it was running.
+    fn hang(&self, known: Option<Kind>) -> Fault {
+        let pc = tcb::read(self.tcb())
+            .ok()
+            .map(|registers| registers[tcb::PC]);
+        let instruction = pc.and_then(|pc| self.instruction(pc));
+        let seems = match instruction {
             Some(SVC_0) => Kind::Deadlock,
             _ => Kind::BusyLoop,
-        }
+        };
+        Fault::hang(known.unwrap_or(seems), pc)
     }
 
     /// Loads the segments and runs the child at its entry.
-    fn start(&mut self, epoch: u32, fault_ticks: u64) {
+    fn start(&mut self, epoch: u32, fault_ticks: u64, extent: Extent) {
         let life = Life {
             epoch,
             fault_ticks,
             ipc_buffer: ipc_buffer::address() as u64,
         };
-        self.image
-            .load(&self.elf, &mut self.code, &mut self.data, life);
+        let (code, data) = (&mut self.code, &mut self.data);
+        let written = self.image.load(&self.elf, code, data, life, extent);
         fault_point!("supervisor.loaded");
-        for segment in self
-            .image
-            .segments()
-            .iter()
-            .filter(|segment| !segment.is_data)
-        {
-            cache::unify_instructions(self.code.addr() + segment.offset, segment.memory_bytes);
+        if !written.is_empty() {
+            cache::unify_instructions(self.code.addr() + written.start, written.len());
         }
         fault_point!("supervisor.before_restart");
         if let Err(refused) = tcb::restart(self.tcb(), self.image.entry) {
@@ -206,6 +228,11 @@ impl Supervisor {
             for (child, supervised) in self.tree.children.iter_mut().zip(&self.children) {
                 (child.record, child.history) = state.load(supervised.id);
             }
+            for (index, supervised) in self.children.iter().enumerate() {
+                if let Some(death) = state.load_death(supervised.id) {
+                    self.reporter.take_over(index, death);
+                }
+            }
         }
         let escalated = state.escalated();
         let mask = self.tree.on_own_restart(escalated);
@@ -225,28 +252,33 @@ impl Supervisor {
     }
 
     /// One child: from here on it is loaded again, whatever happens to this supervisor.
-    fn start(&mut self, child: usize, fault_ticks: u64) {
+    fn start(&mut self, child: usize, fault_ticks: u64, extent: Extent) {
         self.set_phase(child, Phase::Loading);
         fault_point!("supervisor.loading");
         let epoch = self.tree.children[child].record.epoch;
-        self.children[child].start(epoch, fault_ticks);
+        self.children[child].start(epoch, fault_ticks, extent);
         fault_point!("supervisor.restarted");
         self.watch.restarted(child);
         self.set_phase(child, Phase::Running);
     }
 
+    fn next_epoch(&mut self, child: usize) {
+        let record = &mut self.tree.children[child].record;
+        record.epoch = record.epoch.wrapping_add(1);
+    }
+
+    /// Several children, or one of which nothing is known.
     fn restart(&mut self, mask: u64, fault_ticks: u64) {
         let affected = || (0..u64::BITS as usize).filter(move |child| mask & 1 << child != 0);
         for child in affected() {
-            self.tree.children[child].record.epoch =
-                self.tree.children[child].record.epoch.wrapping_add(1);
+            self.next_epoch(child);
             self.set_phase(child, Phase::Loading);
             if mask.count_ones() > 1 {
                 let _ = tcb::suspend(self.children[child].tcb());
             }
         }
         fault_point!("supervisor.stopped");
-        affected().for_each(|child| self.start(child, fault_ticks));
+        affected().for_each(|child| self.start(child, fault_ticks, Extent::All));
     }
 
     /// Stores the time of the child's latest restart, which the decision has just counted.
@@ -288,30 +320,64 @@ impl Supervisor {
             Decision::Start(child) => {
                 self.reporter
                     .first_life(child, &mut self.children[child].data);
-                return self.start(child, fault_ticks);
+                return self.start(child, fault_ticks, Extent::All);
             }
-            Decision::Restart(_) => Action::Restart,
+            Decision::Restart(mask) => return self.on_death(mask, child, fault, fault_ticks),
             Decision::Stop => Action::Stop,
             Decision::Escalate => Action::Escalate,
             Decision::Reset => Action::Reset,
         };
-        // Taken before a restart overwrites what it is made of.
+        self.report_all();
         let epoch = self.tree.children[child].record.epoch;
-        self.reporter.take(child, fault, epoch, action, fault_ticks);
-        if let Decision::Restart(mask) = decision {
-            self.store_history(child);
-            self.restart(mask, fault_ticks);
-        }
-        self.reporter.log();
+        self.reporter
+            .report_now(child, fault, epoch, action, fault_ticks);
         match decision {
-            Decision::Start(_) | Decision::Restart(_) => {}
-            Decision::Stop => {
+            Decision::Escalate => self.escalate(),
+            Decision::Reset => self.reset(),
+            _ => {
                 self.set_phase(child, Phase::Stopped);
                 let _ = tcb::suspend(self.children[child].tcb());
             }
-            Decision::Escalate => self.escalate(),
-            Decision::Reset => self.reset(),
         }
+    }
+
+    /// Restarts the children in `mask` because `child` has died.
+    fn on_death(&mut self, mask: u64, child: usize, fault: Fault, fault_ticks: u64) {
+        let epoch = self.tree.children[child].record.epoch;
+        if self.watch.has_ticks() {
+            // The finding of the life that has ended will be overwritten by that of the next.
+            self.report(child);
+            let words = self.reporter.note(child, fault, epoch, fault_ticks);
+            if let Some(state) = &mut self.state {
+                state.store_death(self.children[child].id, &words);
+            }
+        } else {
+            let action = Action::Restart;
+            self.reporter
+                .report_now(child, fault, epoch, action, fault_ticks);
+        }
+        fault_point!("supervisor.noted");
+        self.store_history(child);
+        if mask == 1 << child {
+            self.next_epoch(child);
+            let extent = self.children[child].extent(fault, fault_ticks);
+            self.start(child, fault_ticks, extent);
+        } else {
+            self.restart(mask, fault_ticks);
+        }
+    }
+
+    /// Reports the noted death of a child, if there is one.
+    fn report(&mut self, child: usize) {
+        if self.reporter.report_noted(child)
+            && let Some(state) = &mut self.state
+        {
+            state.clear_death(self.children[child].id);
+        }
+    }
+
+    fn report_all(&mut self) {
+        (0..self.children.len()).for_each(|child| self.report(child));
     }
 
     /// A hang is a fault that the supervisor finds by itself: the child is stopped, and then treated
@@ -326,11 +392,7 @@ impl Supervisor {
             );
         }
         fault_point!("supervisor.hang");
-        let fault = Fault::hang(
-            noticed
-                .kind
-                .unwrap_or_else(|| self.children[child].silence()),
-        );
+        let fault = self.children[child].hang(noticed.kind);
         if noticed.hopeless {
             let decision = self.tree.give_up(child);
             return self.carry_out(decision, child, fault, ticks);
@@ -352,18 +414,14 @@ impl Handler for Supervisor {
         let fault = with_msg_regs(|registers| {
             Fault::decode(msg_info.label(), &registers[..msg_info.count()])
         });
-        match self
-            .children
-            .iter()
-            .position(|supervised| supervised.id == child.index())
-        {
-            Some(found) if self.children[found].answers(fault) => {}
-            Some(found) => self.on_fault(found, fault, fault_ticks),
-            None => error!(
-                "child {} faulted ({}), not supervised",
-                child.index(),
-                fault.kind
-            ),
+        let mut children = self.children.iter();
+        let Some(found) = children.position(|supervised| supervised.id == child.index()) else {
+            let (id, kind) = (child.index(), fault.kind);
+            error!("child {id} faulted ({kind}), not supervised");
+            return Ok(None);
+        };
+        if let Some(fault) = self.children[found].look_at(fault) {
+            self.on_fault(found, fault, fault_ticks);
         }
         // No reply: a restart has cancelled the fault, and a stopped child stays where it is.
         Ok(None)
@@ -379,6 +437,7 @@ impl Handler for Supervisor {
         if let Some(noticed) = self.watch.notified(channels, epochs) {
             self.on_hang(&noticed);
         }
+        self.report_all();
         Ok(())
     }
 }

@@ -9,19 +9,22 @@
 //! report, and no harm.
 //!
 //! **Cost.** The supervisor runs above its children, so whatever it does before it receives again
-//! is part of the outage, also after the restart. Therefore no text is made here (the console makes
-//! it of the [`Event`](black_box::Event)), and a stack is painted once, before the first life:
-//! repainting what each life has used would cost a store per word of it. So the high-water mark is
-//! the deepest use of all lives since boot.
+//! is part of the outage. So a report is made at the next tick, when the child is at work again, from
+//! what the new life has found of the last ([`LastLife`]) and what the fault message said; text is
+//! made by the console. A stack is painted once, before the first life: repainting what each life has
+//! used would cost a store per word of it. So the high-water mark is the deepest use of all lives
+//! since boot.
 
 use core::ops::Range;
 
 use black_box::{Action, FRAMES_MAX, REGISTER_COUNT, RecordWire, STACK_PAINT, TEXT_BYTES, to_name};
 use proto::log::{BODY_WORDS, END, EPOCH_MASK, HEADER, Head as LogHead, START, tail_entry_words};
+use recovery::LastLife;
 use sel4_shared_memory::{SharedMut, SharedRef};
 use shared_words::{Words, unseal};
 
-use crate::fault::{Fault, Kind};
+use crate::fault::Fault;
+use crate::id_registers::GENERAL;
 
 /// Index of the program counter in a set of registers.
 const PC: usize = 0;
@@ -29,6 +32,8 @@ const PC: usize = 0;
 const SP: usize = 1;
 /// Index of the frame pointer, x29.
 const FP: usize = 15;
+/// Entries of a log that are looked through for the last one of a life.
+const ENTRIES_MAX: usize = 64;
 
 const PAINT_WORD: u64 = u64::from_ne_bytes([STACK_PAINT; 8]);
 /// The search for the deepest use looks at every fourth word, which is what it costs per death.
@@ -143,6 +148,57 @@ pub fn backtrace(
     count
 }
 
+/// Registers and return addresses of a life that has ended.
+#[derive(Clone, Debug)]
+pub struct Traces {
+    registers: [u64; REGISTER_COUNT],
+    frames: [u64; FRAMES_MAX],
+    count: usize,
+}
+
+impl Traces {
+    /// Nothing is known.
+    pub const NONE: Self = Self {
+        registers: [0; REGISTER_COUNT],
+        frames: [0; FRAMES_MAX],
+        count: 0,
+    };
+
+    /// Of a child that has not been restarted.
+    #[must_use]
+    pub fn of_registers(
+        registers: [u64; REGISTER_COUNT],
+        places: &Places,
+        data: &SharedRef,
+    ) -> Self {
+        let mut frames = [0; FRAMES_MAX];
+        let count = backtrace(places, data, &registers, &mut frames);
+        Self {
+            registers,
+            frames,
+            count,
+        }
+    }
+
+    /// What the next life has found; the program counter is the fault message's.
+    #[must_use]
+    pub fn of_last_life(found: &LastLife, pc: Option<u64>, places: &Places) -> Self {
+        let mut traces = Self::NONE;
+        (traces.registers[PC], traces.registers[SP]) = (pc.unwrap_or(0), found.sp);
+        for (value, index) in found.x.iter().zip(GENERAL) {
+            traces.registers[index] = *value;
+        }
+        traces.frames[0] = traces.registers[PC];
+        traces.count = 1;
+        let is_code = |address: &&u64| places.code.contains(*address) && address.is_multiple_of(4);
+        for address in found.frames().iter().take_while(is_code) {
+            traces.frames[traces.count] = *address;
+            traces.count += 1;
+        }
+        traces
+    }
+}
+
 /// A death, as far as the supervisor knows of it by itself.
 #[derive(Clone, Debug)]
 pub struct Death<'a> {
@@ -158,11 +214,11 @@ pub struct Death<'a> {
     pub fault_ticks: u64,
     /// Counts per second.
     pub ticks_per_second: u64,
-    /// All registers; `None` when the kernel did not tell.
-    pub registers: Option<[u64; REGISTER_COUNT]>,
+    /// Registers and return addresses.
+    pub traces: Traces,
 }
 
-/// Fills in `wire`, all but what the black box does itself. Call it before the restart.
+/// Fills in `wire`, all but what the black box does itself.
 pub fn fill(
     wire: &mut RecordWire,
     death: &Death<'_>,
@@ -170,14 +226,13 @@ pub fn fill(
     mark: &mut StackMark,
     data: &SharedRef,
 ) {
-    let registers = death.registers.unwrap_or([0; REGISTER_COUNT]);
-    wire.registers = registers;
-    let count = match death.registers {
-        Some(_) => backtrace(places, data, &registers, &mut wire.frames),
-        None => 0,
-    };
-    wire.frames[count..].fill(0);
-    let (kind, detail) = number(death.fault.kind);
+    let Traces {
+        registers,
+        frames,
+        count,
+    } = &death.traces;
+    (wire.registers, wire.frames) = (*registers, *frames);
+    let (kind, detail) = death.fault.kind.number();
     let head = &mut wire.head;
     head.name = to_name(death.name);
     head.kind = kind as u16;
@@ -191,29 +246,8 @@ pub fn fill(
     head.stack_bottom = places.stack.start;
     head.stack_top = places.stack.end;
     head.stack_low = mark.deepen(places, data, registers[SP]);
-    head.frame_count = count as u8;
+    head.frame_count = *count as u8;
     head.text_bytes = 0;
-}
-
-fn number(kind: Kind) -> (black_box::Kind, u64) {
-    let plain = match kind {
-        Kind::Read => black_box::Kind::Read,
-        Kind::Write => black_box::Kind::Write,
-        Kind::Execute => black_box::Kind::Execute,
-        Kind::Alignment => black_box::Kind::Alignment,
-        Kind::IllegalInstruction => black_box::Kind::IllegalInstruction,
-        Kind::Breakpoint => black_box::Kind::Breakpoint,
-        Kind::BadCapability => black_box::Kind::BadCapability,
-        Kind::BadSystemCall => black_box::Kind::BadSystemCall,
-        Kind::Escalation => black_box::Kind::Escalation,
-        Kind::BusyLoop => black_box::Kind::BusyLoop,
-        Kind::Deadlock => black_box::Kind::Deadlock,
-        Kind::LostIrq => black_box::Kind::LostIrq,
-        Kind::StuckQueue => black_box::Kind::StuckQueue,
-        Kind::Trap(class) => return (black_box::Kind::Trap, u64::from(class)),
-        Kind::Message(label) => return (black_box::Kind::Message, label),
-    };
-    (plain, 0)
 }
 
 /// Copies the end of the dead life's log into `wire`: the lines of its panic, or else its last one.
@@ -255,7 +289,10 @@ fn newest_lines(ring: &impl Words, epoch: u32, lines: &mut [(u64, usize); LINES_
         return 0;
     };
     let mut count = 0;
-    while count < LINES_MAX && end > start {
+    for _ in 0..ENTRIES_MAX {
+        if count == LINES_MAX || end <= start {
+            break;
+        }
         let Some(words) = tail_entry_words(word(end - 1)) else {
             break;
         };
@@ -268,11 +305,19 @@ fn newest_lines(ring: &impl Words, epoch: u32, lines: &mut [(u64, usize); LINES_
         let Some(head) = LogHead::from_words([0, 1, 2].map(|n| word(first + n))) else {
             break;
         };
+        if head.entry_words() != words {
+            break;
+        }
+        if head.epoch != epoch & EPOCH_MASK {
+            // The next life has written already.
+            if count > 0 || head.epoch != epoch.wrapping_add(1) & EPOCH_MASK {
+                break;
+            }
+            end = first;
+            continue;
+        }
         let emergency = head.kind == proto::log::Kind::Emergency;
-        if head.entry_words() != words
-            || head.epoch != epoch & EPOCH_MASK
-            || (count > 0 && !emergency)
-        {
+        if count > 0 && !emergency {
             break;
         }
         lines[count] = (first, head.text_bytes);

@@ -3,19 +3,21 @@
 
 //! Wires the reports of `supervisor_service::report` to the kernel, the black box and the log.
 //!
-//! A report is taken before the restart, and sent to the log after it. Both are part of the time
-//! that the child waits, as it runs below this PD.
+//! A death that ends in a restart is noted before it and reported at the next tick, so that the child
+//! does not wait for that. Any other is reported at once.
 
 use alloc::{format, vec::Vec};
 
 use black_box::{Action, BlackBox, Event, EventWire, RecordWire};
 use log::{info, warn};
 use microkit_abi::{cache, slots, tcb};
+use recovery::LastLife;
 use sel4_shared_memory::{SharedMut, SharedRef};
 use supervisor_service::{
     fault::Fault,
     image::Image,
-    report::{Death, Places, StackMark, fill, last_words},
+    report::{Death, Places, StackMark, Traces, fill, last_words},
+    state::DeathWords,
 };
 use topology::Topology;
 
@@ -28,7 +30,34 @@ struct Child {
     places: Places,
     mark: StackMark,
     data: SharedRef,
+    /// Where in the data a life leaves what it has found of the last.
+    last_life: Option<usize>,
     log: Option<SharedRef>,
+    noted: Option<Noted>,
+}
+
+/// A death that is to be reported.
+#[derive(Clone, Copy)]
+struct Noted {
+    fault: Fault,
+    /// Epoch of the life that ended.
+    epoch: u32,
+    ticks: u64,
+}
+
+impl Noted {
+    fn to_words(self) -> DeathWords {
+        let [kind, pc, address] = self.fault.to_words();
+        [kind, pc, address, self.epoch.into(), self.ticks]
+    }
+
+    fn from_words([kind, pc, address, epoch, ticks]: DeathWords) -> Self {
+        Self {
+            fault: Fault::from_words([kind, pc, address]),
+            epoch: epoch as u32,
+            ticks,
+        }
+    }
 }
 
 /// Reports the deaths of the children, by their position.
@@ -89,7 +118,9 @@ impl Reporter {
             tcb: slots::child_tcb(usize::from(child.id)),
             mark: StackMark::new(&places),
             places,
+            last_life: image.last_life_offset(&data),
             data,
+            noted: None,
             log: log.map(|region| pd_setup::reads(&region)),
         });
     }
@@ -99,17 +130,70 @@ impl Reporter {
         StackMark::paint(&self.children[child].places, data);
     }
 
-    /// Takes the report of the life `epoch`, which has ended and is not restarted yet.
-    pub fn take(&mut self, child: usize, fault: Fault, epoch: u32, action: Action, ticks: u64) {
+    /// Notes that the life `epoch` has ended and will be restarted, in words that are to be kept
+    /// until [`Reporter::report_noted`] has returned true for this child.
+    pub fn note(&mut self, child: usize, fault: Fault, epoch: u32, ticks: u64) -> DeathWords {
+        let noted = Noted {
+            fault,
+            epoch,
+            ticks,
+        };
+        self.children[child].noted = Some(noted);
+        noted.to_words()
+    }
+
+    /// Takes over what an earlier life of this supervisor has noted.
+    pub fn take_over(&mut self, child: usize, words: DeathWords) {
+        self.children[child].noted = Some(Noted::from_words(words));
+    }
+
+    /// Reports what was noted of this child; says whether there was anything.
+    pub fn report_noted(&mut self, child: usize) -> bool {
+        let Some(noted) = self.children[child].noted.take() else {
+            return false;
+        };
+        let place = &self.children[child];
+        let found: Option<LastLife> = place.last_life.map(|offset| place.data.read(offset));
+        let found = found.filter(|found| found.is_found_by(noted.epoch.wrapping_add(1)));
+        let traces = found.as_ref().map_or(Traces::NONE, |found| {
+            Traces::of_last_life(found, noted.fault.pc, &place.places)
+        });
+        let restarted = found.map_or(noted.ticks, |found| found.entry_ticks);
+        self.report(child, noted, Action::Restart, traces, restarted);
+        true
+    }
+
+    /// Reports a death of a child that is not restarted.
+    pub fn report_now(
+        &mut self,
+        child: usize,
+        fault: Fault,
+        epoch: u32,
+        action: Action,
+        ticks: u64,
+    ) {
+        let place = &self.children[child];
+        let traces = tcb::read(place.tcb).map_or(Traces::NONE, |registers| {
+            Traces::of_registers(registers, &place.places, &place.data)
+        });
+        let noted = Noted {
+            fault,
+            epoch,
+            ticks,
+        };
+        self.report(child, noted, action, traces, recovery::ticks());
+    }
+
+    fn report(&mut self, child: usize, noted: Noted, action: Action, traces: Traces, end: u64) {
         let child = &mut self.children[child];
         let death = Death {
             name: child.name,
-            fault,
-            epoch,
+            fault: noted.fault,
+            epoch: noted.epoch,
             action,
-            fault_ticks: ticks,
+            fault_ticks: noted.ticks,
             ticks_per_second: recovery::ticks_per_second(),
-            registers: tcb::read(child.tcb).ok(),
+            traces,
         };
         fill(
             &mut self.wire,
@@ -119,17 +203,13 @@ impl Reporter {
             &child.data,
         );
         if let Some(log) = &child.log {
-            last_words(&mut self.wire, log, epoch);
+            last_words(&mut self.wire, log, noted.epoch);
         }
         if let Some(black_box) = &mut self.black_box {
             let changed = black_box.push(&mut self.wire);
             cache::clean(black_box.addr() + changed.start, changed.len());
         }
-    }
-
-    /// Sends the report that was taken last to the log.
-    pub fn log(&self) {
-        let event = EventWire::of(&self.wire, recovery::ticks());
+        let event = EventWire::of(&self.wire, end);
         log_ring::report(log::Level::Warn, event.bytes());
     }
 }

@@ -6,7 +6,8 @@
 //! Layout, little endian: 64 bytes for the supervisor itself, then one [`EntryWire`] per child id. Only
 //! the supervisor writes here, so a wrong checksum means that it died while it wrote the entry:
 //! the child was about to be loaded, and is loaded again. The times in the history have no checksum; a
-//! torn one is a wrong time, which shortens or lengthens one window.
+//! torn one is a wrong time, which shortens or lengthens one window. The last death has one, and is
+//! there as long as nobody has reported it.
 
 use sel4_shared_memory::{Crc32c, SharedMut};
 use zerocopy::little_endian::{U32, U64};
@@ -27,10 +28,18 @@ struct EntryWire {
     restarts: U32,
     check: U32,
     history: [U64; size_of::<History>() / 8],
+    death: [U64; DEATH_WORDS],
 }
+
+/// Words of a death, the last one its checksum.
+const DEATH_WORDS: usize = 6;
+
+/// A death that is to be reported: an encoded fault, the epoch of the life, and the time.
+pub type DeathWords = [u64; DEATH_WORDS - 1];
 
 const ENTRY_BYTES: usize = size_of::<EntryWire>();
 const RECORD_BYTES: usize = 16;
+const DEATH_OFFSET: usize = RECORD_BYTES + size_of::<History>();
 
 /// Bytes that the region must have for children with ids up to `id_max`.
 pub const fn region_bytes(id_max: usize) -> usize {
@@ -53,6 +62,13 @@ fn check(phase: u32, epoch: u32, restarts: u32) -> u32 {
         .finish()
 }
 
+fn check_death(death: &DeathWords) -> u32 {
+    let sum = death
+        .iter()
+        .fold(Crc32c::new(), |sum, word| sum.word(*word));
+    sum.finish()
+}
+
 impl State {
     /// Takes the region; a fresh one (zero, or left by something else) is formatted. Says whether it
     /// held a state.
@@ -63,6 +79,7 @@ impl State {
             let mut state = Self { region };
             for id in 0..(state.region.len() - HEADER_BYTES) / ENTRY_BYTES {
                 state.store(id, &Record::default());
+                state.clear_death(id);
             }
             state.region.store_u64(0, MAGIC);
             return (state, false);
@@ -96,6 +113,33 @@ impl State {
     pub fn store_time(&mut self, id: usize, position: usize, time_ms: u64) {
         self.region
             .store_u64(Self::offset(id) + RECORD_BYTES + position * 8, time_ms);
+    }
+
+    /// Stores a death that is to be reported.
+    pub fn store_death(&mut self, id: usize, death: &DeathWords) {
+        let offset = Self::offset(id) + DEATH_OFFSET;
+        for (index, word) in death.iter().enumerate() {
+            self.region.store_u64(offset + index * 8, *word);
+        }
+        let check = u64::from(check_death(death));
+        self.region.store_u64(offset + (DEATH_WORDS - 1) * 8, check);
+    }
+
+    /// The death was reported.
+    pub fn clear_death(&mut self, id: usize) {
+        let offset = Self::offset(id) + DEATH_OFFSET + (DEATH_WORDS - 1) * 8;
+        self.region.store_u64(offset, u64::MAX);
+    }
+
+    /// The death that nobody has reported, if there is one. One that was torn is lost: its fault
+    /// has not been dealt with either, and happens again.
+    pub fn load_death(&self, id: usize) -> Option<DeathWords> {
+        let words: [U64; DEATH_WORDS] = self.region.read(Self::offset(id) + DEATH_OFFSET);
+        let (death, [check]) = words.split_at_checked(DEATH_WORDS - 1)? else {
+            return None;
+        };
+        let death = core::array::from_fn(|index| death[index].get());
+        (check.get() == u64::from(check_death(&death))).then_some(death)
     }
 
     /// Loads what is known of a child. A torn record counts as `Loading`, with the epoch that is
@@ -179,8 +223,31 @@ mod tests {
     }
 
     #[test]
+    fn a_death_is_there_until_it_is_reported() {
+        let region = HostRegion::new(region_bytes(1));
+        let (mut state, _) = State::attach(region.shared_mut(&Life::endless()));
+        assert_eq!(state.load_death(1), None);
+        state.store_death(1, &[1, 2, 3, 4, 5]);
+        let (mut state, _) = State::attach(region.shared_mut(&Life::endless()));
+        assert_eq!(state.load_death(1), Some([1, 2, 3, 4, 5]));
+        assert_eq!(state.load_death(0), None);
+        state.clear_death(1);
+        assert_eq!(state.load_death(1), None);
+        // Torn while it was stored.
+        for steps in 0..5 {
+            let life = Life::of_steps(steps);
+            let (mut torn, _) = State::attach(region.shared_mut(&Life::endless()));
+            torn.store_death(1, &[9; 5]);
+            torn.clear_death(1);
+            let (mut torn, _) = State::attach(region.shared_mut(&life));
+            let _ = life.run(|| torn.store_death(1, &[6, 7, 8, 9, 10]));
+            assert_eq!(torn.load_death(1), None, "{steps} steps");
+        }
+    }
+
+    #[test]
     fn dying_while_formatting_formats_again() {
-        for steps in 0..20 {
+        for steps in 0..24 {
             let region = HostRegion::new(region_bytes(2));
             let life = Life::of_steps(steps);
             let died = life

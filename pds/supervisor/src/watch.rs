@@ -88,6 +88,11 @@ impl Watch {
         });
     }
 
+    /// Whether there is anything that will wake this supervisor by and by.
+    pub fn has_ticks(&self) -> bool {
+        !matches!(self.ticks, Ticks::None)
+    }
+
     /// A new life of the child begins.
     pub fn restarted(&mut self, child: usize) {
         self.liveness.restarted(child);

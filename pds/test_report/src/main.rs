@@ -24,7 +24,7 @@ const DEATHS: [(fn(u64), Kind, usize); 6] = [
     (read_nothing, Kind::Read, 3),
     (write_code, Kind::Write, 3),
     (overflow, Kind::Write, 16),
-    (panic, Kind::IllegalInstruction, 3),
+    (panic, Kind::Panic, 3),
     (call_the_kernel, Kind::BadSystemCall, 3),
     (jump_nowhere, Kind::Execute, 1),
 ];
@@ -89,7 +89,7 @@ fn check_stack(wire: &RecordWire, kind: Kind) {
         used < STACK_BYTES || overflowed,
         "{used} bytes before the overflow"
     );
-    if kind == Kind::IllegalInstruction {
+    if kind == Kind::Panic {
         assert!(
             wire.record().text().contains("on purpose"),
             "{:?}",

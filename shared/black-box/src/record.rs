@@ -43,7 +43,7 @@ pub enum Kind {
     Execute = 3,
     /// Unaligned access where the architecture forbids it.
     Alignment = 4,
-    /// Instruction that the processor does not know, or not at EL0. A panic ends with one.
+    /// Instruction that the processor does not know, or not at EL0.
     IllegalInstruction = 5,
     /// `brk` instruction.
     Breakpoint = 6,
@@ -57,6 +57,8 @@ pub enum Kind {
     Message = 10,
     /// It is a supervisor and has given up.
     Escalation = 11,
+    /// A panic: the program found its own mistake.
+    Panic = 12,
     /// Runs, but does not come back to its event loop.
     BusyLoop = 32,
     /// Waits for something that never comes.
@@ -78,7 +80,7 @@ pub enum Kind {
 }
 
 /// In the order of their numbers, with the words used in the log.
-const KINDS: [(Kind, &str); 19] = [
+const KINDS: [(Kind, &str); 20] = [
     (Kind::Read, "read"),
     (Kind::Write, "write"),
     (Kind::Execute, "execute"),
@@ -90,6 +92,7 @@ const KINDS: [(Kind, &str); 19] = [
     (Kind::Trap, "trap"),
     (Kind::Message, "message"),
     (Kind::Escalation, "escalation"),
+    (Kind::Panic, "panic"),
     (Kind::BusyLoop, "busy_loop"),
     (Kind::Deadlock, "deadlock"),
     (Kind::LostIrq, "lost_irq"),

@@ -19,8 +19,10 @@
     )
 )]
 
+mod last_life;
 mod start_info;
 
+pub use last_life::LastLife;
 pub use start_info::{StartInfo, StartInfoError};
 
 /// Lowest address of code in a restartable PD.

@@ -28,8 +28,10 @@ pub struct StartInfo {
     pub stack_top: U64,
     /// Counter (CNTPCT_EL0) when the supervisor received the fault that ended the last life.
     pub fault_ticks: U64,
+    /// Address of the PD's [`LastLife`](crate::LastLife).
+    pub last_life: U64,
     /// Must be zero.
-    pub reserved: [U64; 2],
+    pub reserved: U64,
 }
 
 const _: () = assert!(size_of::<StartInfo>() == 64);
@@ -49,7 +51,7 @@ impl StartInfo {
     /// "KINTSTRT", read as a little-endian number.
     pub const MAGIC: u64 = u64::from_le_bytes(*b"KINTSTRT");
     /// Version of this layout.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 
     /// Reads start information from the first bytes of a data segment.
     pub fn parse(bytes: &[u8]) -> Result<Self, StartInfoError> {
@@ -71,9 +73,10 @@ mod tests {
     fn golden() -> [u8; 64] {
         let mut bytes = [0; 64];
         bytes[..8].copy_from_slice(b"KINTSTRT");
-        bytes[8] = 1;
+        bytes[8] = 2;
         bytes[12] = 7;
         bytes[16..24].copy_from_slice(&0xff_ffff_f000u64.to_le_bytes());
+        bytes[48..56].copy_from_slice(&0x2000_9000u64.to_le_bytes());
         bytes
     }
 
@@ -81,8 +84,12 @@ mod tests {
     fn golden_bytes_are_read() {
         let info = StartInfo::parse(&golden()).expect("valid");
         assert_eq!(
-            (info.epoch.get(), info.ipc_buffer.get()),
-            (7, 0xff_ffff_f000)
+            (
+                info.epoch.get(),
+                info.ipc_buffer.get(),
+                info.last_life.get()
+            ),
+            (7, 0xff_ffff_f000, 0x2000_9000)
         );
         assert_eq!(info.as_bytes(), golden());
     }
@@ -98,10 +105,10 @@ mod tests {
             StartInfoError::Magic
         );
         let mut newer = golden();
-        newer[8] = 2;
+        newer[8] = 3;
         assert_eq!(
             StartInfo::parse(&newer).unwrap_err(),
-            StartInfoError::Version(2)
+            StartInfoError::Version(3)
         );
     }
 }

@@ -416,7 +416,7 @@ pub const ALL: &[Case] = &[
         what: "a PD that dies in every life is left alone, and the others work",
         system: SystemUnderTest::Ours(&["pds/test_crash/overlay.xml", "pds/test_crash/stop.xml"]),
         expect: &[
-            "FAULT pd=test_crash kind=illegal_instruction",
+            "FAULT pd=test_crash kind=panic",
             "epoch=3 action=stop",
             run::PASS,
         ],
@@ -431,7 +431,7 @@ pub const ALL: &[Case] = &[
         what: "failure goes up the tree to the reset, and the next boot says why",
         system: SystemUnderTest::Ours(&["pds/test_crash/overlay.xml", "pds/test_crash/reset.xml"]),
         expect: &[
-            "FAULT pd=test_crash kind=illegal_instruction",
+            "FAULT pd=test_crash kind=panic",
             "action=escalate",
             "FAULT pd=supervisor kind=escalation",
             "sentinel: LASTBOOT boot=1",

@@ -34,6 +34,7 @@ fn parts() -> Parts {
 fn program_header(file: usize, vaddr: u64, file_bytes: u64, memory_bytes: u64) -> [u8; 56] {
     let mut header = [0; 56];
     header[0] = 1;
+    header[4] = if vaddr < DATA_BASE { 5 } else { 6 };
     for (offset, value) in [
         (8, file as u64),
         (16, vaddr),
@@ -64,7 +65,7 @@ fn file() -> Vec<u8> {
     }
     file[CODE_AT..][..CODE.len()].copy_from_slice(CODE);
     file[DATA_AT..][..8].copy_from_slice(b"KINTSTRT");
-    file[DATA_AT + 8] = 1;
+    file[DATA_AT + 8] = 2;
     file[DATA_AT + 64..][..16].fill(0xdd);
     file
 }
@@ -95,9 +96,10 @@ fn every_life_starts_from_the_same_bytes() {
         };
         let steps = Steps::endless();
         let (mut code_mut, mut data_mut) = (code.shared_mut(&steps), data.shared_mut(&steps));
-        image.load(&elf.shared_ref(), &mut code_mut, &mut data_mut, life);
+        let elf = elf.shared_ref();
+        let written = image.load(&elf, &mut code_mut, &mut data_mut, life, Extent::All);
 
-        assert_eq!(&code.bytes()[..4], CODE);
+        assert_eq!((&code.bytes()[..4], written), (CODE, 0..4));
         let bytes = data.bytes();
         assert!(
             bytes[..0x1000].iter().all(|&byte| byte == 0xee),
@@ -114,6 +116,48 @@ fn every_life_starts_from_the_same_bytes() {
             bytes[0x1100..].iter().all(|&byte| byte == 0xee),
             "beyond the segment"
         );
+    }
+}
+
+#[test]
+fn code_is_restored_as_far_as_asked() {
+    let elf = region(&file()).shared_ref();
+    let image = Image::parse(&elf, &parts()).expect("valid");
+    let (code, data) = (HostRegion::new(0x1000), HostRegion::new(0x3000));
+    let steps = Steps::endless();
+    let (mut code_mut, mut data_mut) = (code.shared_mut(&steps), data.shared_mut(&steps));
+    let life = Life {
+        epoch: 1,
+        fault_ticks: 5,
+        ipc_buffer: 0xff_ffff_f000,
+    };
+    let offset = image.code_offset(CODE_BASE).expect("code");
+    assert!(!image.is_intact(&elf, &code_mut, offset));
+    let mut load =
+        |code: &mut SharedMut, extent| image.load(&elf, code, &mut data_mut, life, extent);
+    assert_eq!(load(&mut code_mut, Extent::Data), 0..0);
+    assert_eq!(code.bytes()[..4], [0; 4]);
+    assert_eq!(load(&mut code_mut, Extent::Page(offset)), 0..4);
+    assert_eq!(&code.bytes()[..5], b"code\0");
+    assert!(image.is_intact(&elf, &code_mut, offset));
+    assert_eq!(load(&mut code_mut, Extent::Page(0x800)), 0..0);
+    assert_eq!(image.code_offset(CODE_BASE + 2), None);
+    assert_eq!(image.code_offset(CODE_BASE + 4), None);
+}
+
+#[test]
+fn a_finding_outside_of_the_data_region_is_none() {
+    let (mut bytes, data) = (file(), HostRegion::new(0x3000));
+    for (address, expected) in [
+        (DATA_BASE + 0x2000, Some(0x2000)),
+        (DATA_BASE + 0x2004, None),
+        (DATA_BASE + 0x2f00, None),
+        (u64::MAX - 7, None),
+        (0, None),
+    ] {
+        bytes[DATA_AT + 48..][..8].copy_from_slice(&address.to_le_bytes());
+        let image = parse(&bytes).expect("valid");
+        assert_eq!(image.last_life_offset(&data.shared_ref()), expected);
     }
 }
 

@@ -5,9 +5,11 @@
 
 use super::*;
 
+use crate::fault::Kind;
 use log_ring::Writer;
 use proptest::prelude::*;
 use sel4_shared_memory::host::{HostRegion, Life};
+use zerocopy::FromZeros;
 
 const BASE: u64 = 0x2000_0000;
 const STACK: u64 = 0x1000;
@@ -146,7 +148,11 @@ fn the_report_has_everything() {
         action: Action::Restart,
         fault_ticks: 77,
         ticks_per_second: 1_000,
-        registers: Some(registers(CODE.start + 8, BASE + 0x800, BASE + 0x800)),
+        traces: Traces::of_registers(
+            registers(CODE.start + 8, BASE + 0x800, BASE + 0x800),
+            &places(),
+            &region.shared_ref(),
+        ),
     };
     let mut wire = RecordWire::empty();
     wire.frames = [9; FRAMES_MAX];
@@ -169,7 +175,7 @@ fn the_report_has_everything() {
     assert_eq!(wire.frames[2..], [0; 14]);
     // No registers: no backtrace, but a report.
     let blind = Death {
-        registers: None,
+        traces: Traces::NONE,
         ..death
     };
     fill(
@@ -182,6 +188,31 @@ fn the_report_has_everything() {
     assert_eq!(
         (wire.record().head().pc, wire.record().frames().count()),
         (0, 0)
+    );
+}
+
+#[test]
+fn what_the_next_life_found_is_what_the_kernel_would_have_said() {
+    let mut found = LastLife::new_zeroed();
+    found.sp = BASE + 0x800;
+    found.x = core::array::from_fn(|index| index as u64);
+    (found.frame_count, found.frames[0]) = (3, CODE.start + 4);
+    // Not an address of code: the chain ends there.
+    (found.frames[1], found.frames[2]) = (CODE.end, CODE.start + 8);
+    let traces = Traces::of_last_life(&found, Some(CODE.start), &places());
+    assert_eq!(traces.registers[FP], 29);
+    assert_eq!(traces.registers[3], 0);
+    assert_eq!(
+        (traces.registers[PC], traces.registers[SP]),
+        (CODE.start, BASE + 0x800)
+    );
+    assert_eq!(traces.frames[..traces.count], [CODE.start, CODE.start + 4]);
+    // All of it garbage.
+    found.frame_count = u64::MAX;
+    found.frames = [CODE.start + 4; LastLife::FRAMES_MAX];
+    assert_eq!(
+        Traces::of_last_life(&found, None, &places()).count,
+        FRAMES_MAX
     );
 }
 
@@ -203,6 +234,17 @@ fn last_words_are_the_panic_or_the_last_line() {
     assert_eq!(words_of(&lines, 3).record().text(), "two");
     // Lines of another life are not this one's.
     assert_eq!(words_of(&lines, 4).record().text(), "");
+    assert_eq!(words_of(&lines, 1).record().text(), "");
+    // Those of the next life are passed over.
+    let region = HostRegion::new(0x4000);
+    let memory = || region.shared_mut(&Life::endless());
+    let mut writer = Writer::attach(memory(), 3).expect("large enough");
+    writer.append(Text, 1, 0, b"last words");
+    let mut writer = Writer::attach(memory(), 4).expect("large enough");
+    writer.append(Text, 1, 0, b"ready");
+    let mut wire = RecordWire::empty();
+    last_words(&mut wire, &region.shared_ref(), 3);
+    assert_eq!(wire.record().text(), "last words");
     assert_eq!(words_of(&[], 3).record().text(), "");
     let lines = [
         (Text, "one"),
