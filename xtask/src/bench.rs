@@ -10,6 +10,7 @@
 
 mod block;
 mod files;
+mod restart;
 mod timer;
 
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ use crate::qemu::{self, End, Machine, Watch};
 use crate::{build, disk, image, run, workspace};
 
 /// All benchmarks.
-const ALL: &[Bench] = &[block::BENCH, files::BENCH, timer::BENCH];
+const ALL: &[Bench] = &[block::BENCH, files::BENCH, restart::BENCH, timer::BENCH];
 /// Lines of the serial output that a failure shows.
 const TAIL_LINES: usize = 20;
 
@@ -39,7 +40,7 @@ struct Bench {
     runs: &'static [Run],
 }
 
-/// One boot. It ends with the line `KINTSUGI|PASS`.
+/// One boot. It ends with the line `KINTSUGI|PASS bench`, whatever follows.
 struct Run {
     /// Folder of this run, below the benchmark's.
     name: &'static str,
@@ -162,7 +163,7 @@ fn boot(args: &BenchArgs, bench: &Bench, run: &Run, target: &Target) -> Result<V
         icount: true,
     };
     let watch = Watch {
-        until: vec![run::PASS.to_owned()],
+        until: vec![format!("{} bench", run::PASS)],
         fail: vec![run::FAIL.to_owned()],
         timeout: Some(Duration::from_secs(run.timeout_s)),
         echo: args.verbose,

@@ -232,6 +232,11 @@ impl Image {
         self.start_info.stack_bottom.get()..self.start_info.stack_top.get()
     }
 
+    /// Offset of the start information in the data region.
+    pub const fn start_info_offset(&self) -> usize {
+        self.start_info_offset
+    }
+
     /// Offset in the data region of what a life finds of the last one, if it all lies in there.
     pub fn last_life_offset(&self, data: &SharedRef) -> Option<usize> {
         let offset = self.start_info.last_life.get().checked_sub(DATA_BASE)?;
@@ -260,13 +265,16 @@ impl Image {
             return false;
         };
         let start = (offset & !(LINE_BYTES - 1)).max(segment.offset);
-        let end = (start + LINE_BYTES).min(segment.offset + segment.file_bytes);
-        let saved = segment.file_offset + start - segment.offset;
-        saved.is_multiple_of(4)
-            && (0..(end - start) / 4).all(|word| {
-                let at = word * 4;
-                code.load_u32(start + at) == elf.load_u32(saved + at)
-            })
+        let rest = segment.offset + segment.file_bytes - start;
+        if rest < LINE_BYTES {
+            // The end of the code.
+            let (mut found, mut saved) = ([0u8; LINE_BYTES], [0u8; LINE_BYTES]);
+            code.read_bytes(start, &mut found[..rest]);
+            elf.read_bytes(segment.saved(start), &mut saved[..rest]);
+            return found == saved;
+        }
+        type Line = [u64; LINE_BYTES / 8];
+        code.read::<Line>(start) == elf.read::<Line>(segment.saved(start))
     }
 
     /// Loads all data and as much code as `extent` says, and writes the start information of the
@@ -309,9 +317,15 @@ impl Image {
         };
         let start = (offset & !(PAGE_BYTES - 1)).max(segment.offset);
         let end = (start + PAGE_BYTES).min(segment.offset + segment.file_bytes);
-        let saved = segment.file_offset + start - segment.offset;
-        code.copy_from(start, elf, saved, end - start);
+        code.copy_from(start, elf, segment.saved(start), end - start);
         start..end
+    }
+}
+
+impl Segment {
+    /// Where in the saved ELF the byte at `offset` of the region comes from.
+    const fn saved(&self, offset: usize) -> usize {
+        self.file_offset + offset - self.offset
     }
 }
 

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 
 //! Where a supervisor's ticks come from: the time service, or, for the one that has to notice that
-//! service's death in any case, an alarm of its own (PL031, region `rtc`, interrupt id 0).
+//! service's death in any case, a PD called `metronome`, which the kernel lets run once per period. An
+//! alarm (PL031, region `rtc`, interrupt id 0) rings every second, and tells when that one is silent.
 
 use alloc::format;
 use core::time::Duration;
@@ -62,9 +63,30 @@ pub enum Ticks {
     None,
     /// The time service.
     Service(Subscription),
-    /// The alarm.
-    Alarm(UniqueMmioPointer<'static, Pl031>),
+    /// The alarm, and the metronome if there is one.
+    Alarm(UniqueMmioPointer<'static, Pl031>, Option<Metronome>),
 }
+
+/// A child that is nothing but a clock.
+pub struct Metronome {
+    channel: Channel,
+    /// Its beats since the last alarm.
+    beats: u32,
+}
+
+/// What notifications mean for the passing of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tick {
+    /// Nothing.
+    None,
+    /// A period has passed.
+    Period,
+    /// A second has passed without a beat of the metronome.
+    Silence,
+}
+
+/// Name of the PD that beats.
+pub const METRONOME: &str = "metronome";
 
 impl Ticks {
     /// The source that system.xml gives this PD.
@@ -74,7 +96,11 @@ impl Ticks {
                 error!("rtc is not mapped where a device can be");
                 return Self::None;
             };
-            let mut ticks = Self::Alarm(registers);
+            let beats = topology.channel_to(METRONOME).map(|channel| Metronome {
+                channel: Channel::new(channel.id.into()),
+                beats: 1,
+            });
+            let mut ticks = Self::Alarm(registers, beats);
             ticks.set_alarm();
             return ticks;
         }
@@ -110,38 +136,64 @@ impl Ticks {
     /// Milliseconds between two ticks.
     pub fn period_ms(&self) -> u64 {
         match self {
-            Self::Alarm(_) => ALARM_PERIOD_MS,
+            Self::Alarm(_, None) => ALARM_PERIOD_MS,
             _ => PERIOD_MS,
         }
     }
 
     /// Whether these notifications mean a tick.
-    pub fn take(&mut self, channels: ChannelSet) -> bool {
+    pub fn take(&mut self, channels: ChannelSet) -> Tick {
         match self {
-            Self::None => false,
-            Self::Alarm(_) => {
+            Self::None => Tick::None,
+            Self::Alarm(_, metronome) => {
+                let beat = metronome
+                    .as_mut()
+                    .is_some_and(|metronome| metronome.take(channels));
                 let rings = channels.contains(ALARM);
+                // Before this one, and without a metronome the alarm is the clock.
+                let before = metronome
+                    .as_mut()
+                    .filter(|_| rings)
+                    .map(|metronome| core::mem::take(&mut metronome.beats));
+                let is_clock = metronome.is_none();
                 if rings {
                     self.set_alarm();
                     if let Err(refused) = ALARM.irq_ack() {
                         error!("alarm: {refused}");
                     }
                 }
-                rings
+                match before {
+                    Some(0) => Tick::Silence,
+                    _ if beat || (rings && is_clock) => Tick::Period,
+                    _ => Tick::None,
+                }
             }
             Self::Service(subscription) => {
-                channels.contains(subscription.channel) && subscription.take()
+                match channels.contains(subscription.channel) && subscription.take() {
+                    true => Tick::Period,
+                    false => Tick::None,
+                }
             }
         }
     }
 
     /// Lowers the interrupt and asks for the next one.
     fn set_alarm(&mut self) {
-        let Self::Alarm(registers) = self else { return };
+        let Self::Alarm(registers, _) = self else {
+            return;
+        };
         let now = field_shared!(*registers, rtcdr).read();
         field!(*registers, rtcmr).write(now.wrapping_add(1));
         field!(*registers, rtcicr).write(1);
         field!(*registers, rtcimsc).write(1);
+    }
+}
+
+impl Metronome {
+    fn take(&mut self, channels: ChannelSet) -> bool {
+        let beat = channels.contains(self.channel);
+        self.beats += u32::from(beat);
+        beat
     }
 }
 

@@ -20,14 +20,14 @@ use supervisor_service::{
 use topology::Topology;
 use vitals::Seen;
 
-use crate::ticks::Ticks;
+use crate::ticks::{METRONOME, Tick, Ticks};
 
 /// Id of the supervised end of a channel from a supervisor (`pd-setup`).
 const SUPERVISED: u8 = 60;
 /// Questions of the parent in a row without a tick in between.
 const QUESTIONS_MAX: u32 = 2;
 /// Time between two questions of the parent that count, at least.
-const QUESTION_PERIOD_MS: u64 = 500;
+const QUESTION_PERIOD_MS: u64 = 100;
 
 struct Child {
     name: &'static str,
@@ -107,10 +107,17 @@ impl Watch {
         channels: ChannelSet,
         epochs: impl Iterator<Item = Option<u32>>,
     ) -> Option<Noticed> {
-        if self.ticks.take(channels) {
-            (self.ticked_ms, self.asked_without_tick) = (now_ms(), 0);
-            let found = self.look(epochs, self.ticks.period_ms());
-            return found.map(|(child, hang)| self.noticed(child, hang));
+        match self.ticks.take(channels) {
+            Tick::Period => {
+                (self.ticked_ms, self.asked_without_tick) = (now_ms(), 0);
+                let found = self.look(epochs, self.ticks.period_ms());
+                return found.map(|(child, hang)| self.noticed(child, hang));
+            }
+            Tick::Silence => {
+                let child = self.position(METRONOME)?;
+                return Some(self.noticed(child, Hang::Silent));
+            }
+            Tick::None => {}
         }
         if channels.contains(self.questions) {
             self.on_question(epochs)
@@ -168,14 +175,14 @@ impl Watch {
         }
     }
 
+    fn position(&self, name: &str) -> Option<usize> {
+        self.children.iter().position(|child| child.name == name)
+    }
+
     /// The parent asks. It lives by another clock than the time service's.
     fn on_question(&mut self, epochs: impl Iterator<Item = Option<u32>>) -> Option<Noticed> {
         let (now, asked) = (now_ms(), self.asked_ms);
-        let server = self.ticks.server()?;
-        let server = self
-            .children
-            .iter()
-            .position(|child| child.name == server)?;
+        let server = self.position(self.ticks.server()?)?;
         if now.saturating_sub(asked.max(self.ticked_ms)) < QUESTION_PERIOD_MS {
             return None;
         }

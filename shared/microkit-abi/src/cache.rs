@@ -15,6 +15,40 @@ fn line_bytes() -> usize {
     4 << (ctr >> 16 & 0xf)
 }
 
+/// Applies an operation to every line from `first` to `end`, in rounds of four lines as long as that
+/// does not pass the last one: a restart does this to all code of a PD.
+macro_rules! for_each_line {
+    ($operation:literal, $first:expr, $end:expr, $line:expr) => {
+        asm!(
+            "2:",
+            "add {ahead}, {at}, {line}, lsl #2",
+            "cmp {ahead}, {end}",
+            "b.hi 3f",
+            concat!($operation, ", {at}"),
+            "add {at}, {at}, {line}",
+            concat!($operation, ", {at}"),
+            "add {at}, {at}, {line}",
+            concat!($operation, ", {at}"),
+            "add {at}, {at}, {line}",
+            concat!($operation, ", {at}"),
+            "mov {at}, {ahead}",
+            "b 2b",
+            "3:",
+            "cmp {at}, {end}",
+            "b.hs 4f",
+            concat!($operation, ", {at}"),
+            "add {at}, {at}, {line}",
+            "b 3b",
+            "4:",
+            at = inout(reg) $first => _,
+            ahead = out(reg) _,
+            line = in(reg) $line,
+            end = in(reg) $end,
+            options(nostack),
+        )
+    };
+}
+
 /// Writes `[start, start + length)` back to memory, so that it survives a reset of the processor.
 pub fn clean(start: usize, length: usize) {
     let line = line_bytes();
@@ -31,18 +65,13 @@ pub fn clean(start: usize, length: usize) {
 /// fetches, also through other mappings of the same memory.
 pub fn unify_instructions(start: usize, length: usize) {
     let line = line_bytes();
-    let first = start & !(line - 1);
-    for address in (first..start + length).step_by(line) {
-        // SAFETY: cleaning a line changes no value; an unmapped address would fault this PD, and
-        // no other.
-        unsafe { asm!("dc cvau, {}", in(reg) address, options(nostack, preserves_flags)) };
-    }
+    let (first, end) = (start & !(line - 1), start + length);
+    // SAFETY: cleaning a line changes no value; an unmapped address would fault this PD, and no other.
+    unsafe { for_each_line!("dc cvau", first, end, line) };
     // SAFETY: a barrier.
     unsafe { asm!("dsb ish", options(nostack, preserves_flags)) };
-    for address in (first..start + length).step_by(line) {
-        // SAFETY: as above, for the instruction side.
-        unsafe { asm!("ic ivau, {}", in(reg) address, options(nostack, preserves_flags)) };
-    }
+    // SAFETY: as above, for the instruction side.
+    unsafe { for_each_line!("ic ivau", first, end, line) };
     // SAFETY: barriers.
     unsafe { asm!("dsb ish", "isb", options(nostack, preserves_flags)) };
 }

@@ -97,8 +97,12 @@ global_asm!(
     "    mov x7, {recv}",
     "    svc #0",
     "    b 772b",
-    // Where a measurement sends a PD that is to die at a known time.
+    // Where a measurement sends a PD that is to die at a known time, one of two places.
     "773:",
+    "    isb",
+    "    mrs x0, cntpct_el0",
+    "    udf #0",
+    "    b 773b",
     "    isb",
     "    mrs x0, cntpct_el0",
     "    udf #0",

@@ -136,23 +136,6 @@ const DEATHS: &[&str] = &[
     "FAULT pd=fs kind=execute ",
 ];
 
-/// The hangs.
-const HANGS: &[&str] = &[
-    "HANG pd=timer kind=lost_irq",
-    "HANG pd=supervisor kind=busy_loop ",
-    "HANG pd=supervisor kind=deadlock ",
-    "HANG pd=timer kind=busy_loop ",
-    "HANG pd=timer kind=deadlock ",
-    "HANG pd=devices kind=busy_loop ",
-    "HANG pd=devices kind=deadlock ",
-    "HANG pd=blk kind=busy_loop ",
-    "HANG pd=blk kind=deadlock ",
-    "HANG pd=console kind=busy_loop ",
-    "HANG pd=console kind=deadlock ",
-    "HANG pd=fs kind=busy_loop ",
-    "HANG pd=fs kind=deadlock ",
-];
-
 /// Nothing special.
 const PLAIN: Case = Case {
     name: "",
@@ -400,13 +383,16 @@ pub const ALL: &[Case] = &[
         ..PLAIN
     },
     Case {
-        name: "supervision_hangs",
-        what: "a busy loop and a deadlock in every supervised PD, and a lost interrupt, end in a restart",
-        system: SystemUnderTest::Ours(&["pds/chaos/overlay.xml", "pds/chaos/hangs.xml"]),
-        expect: HANGS,
+        name: "supervision_attacks",
+        what: "every fault and hang of every PD, several at once, supervisors at each step: all live again",
+        system: SystemUnderTest::Ours(&["pds/test_supervision/overlay.xml"]),
+        expect: &["KINTSUGI|PASS bench test_supervision"],
+        forbid: &["FAILED ", "KINTSUGI|FAIL 1 attacks"],
         // While the time service hangs, no timer fires.
         app_may_fail: true,
-        timeout_s: 400,
+        show: &["STEP ", "FIGURE"],
+        timeout_s: 900,
+        icount: true,
         disk: Disk::Ext4(64),
         by_name: true,
         ..PLAIN
