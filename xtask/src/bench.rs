@@ -9,6 +9,7 @@
 //! this machine.
 
 mod block;
+mod detection;
 mod files;
 mod restart;
 mod timer;
@@ -26,7 +27,13 @@ use crate::qemu::{self, End, Machine, Watch};
 use crate::{build, disk, image, run, workspace};
 
 /// All benchmarks.
-const ALL: &[Bench] = &[block::BENCH, files::BENCH, restart::BENCH, timer::BENCH];
+const ALL: &[Bench] = &[
+    block::BENCH,
+    detection::BENCH,
+    files::BENCH,
+    restart::BENCH,
+    timer::BENCH,
+];
 /// Lines of the serial output that a failure shows.
 const TAIL_LINES: usize = 20;
 

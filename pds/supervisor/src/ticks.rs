@@ -70,9 +70,13 @@ pub enum Ticks {
 /// A child that is nothing but a clock.
 pub struct Metronome {
     channel: Channel,
-    /// Its beats since the last alarm.
-    beats: u32,
+    /// Alarms without a beat between them.
+    silent: u32,
 }
+
+/// So many mean that it is dead. One means nothing: an alarm that was heard late sets the next one to
+/// the end of the running second, which may be near.
+const SILENT_MAX: u32 = 3;
 
 /// What notifications mean for the passing of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +85,7 @@ pub enum Tick {
     None,
     /// A period has passed.
     Period,
-    /// A second has passed without a beat of the metronome.
+    /// Seconds have passed without a beat of the metronome.
     Silence,
 }
 
@@ -98,7 +102,7 @@ impl Ticks {
             };
             let beats = topology.channel_to(METRONOME).map(|channel| Metronome {
                 channel: Channel::new(channel.id.into()),
-                beats: 1,
+                silent: 0,
             });
             let mut ticks = Self::Alarm(registers, beats);
             ticks.set_alarm();
@@ -146,27 +150,19 @@ impl Ticks {
         match self {
             Self::None => Tick::None,
             Self::Alarm(_, metronome) => {
-                let beat = metronome
-                    .as_mut()
-                    .is_some_and(|metronome| metronome.take(channels));
                 let rings = channels.contains(ALARM);
-                // Before this one, and without a metronome the alarm is the clock.
-                let before = metronome
-                    .as_mut()
-                    .filter(|_| rings)
-                    .map(|metronome| core::mem::take(&mut metronome.beats));
-                let is_clock = metronome.is_none();
+                let tick = match metronome {
+                    Some(metronome) => metronome.take(channels, rings),
+                    None if rings => Tick::Period,
+                    None => Tick::None,
+                };
                 if rings {
                     self.set_alarm();
                     if let Err(refused) = ALARM.irq_ack() {
                         error!("alarm: {refused}");
                     }
                 }
-                match before {
-                    Some(0) => Tick::Silence,
-                    _ if beat || (rings && is_clock) => Tick::Period,
-                    _ => Tick::None,
-                }
+                tick
             }
             Self::Service(subscription) => {
                 match channels.contains(subscription.channel) && subscription.take() {
@@ -190,10 +186,17 @@ impl Ticks {
 }
 
 impl Metronome {
-    fn take(&mut self, channels: ChannelSet) -> bool {
-        let beat = channels.contains(self.channel);
-        self.beats += u32::from(beat);
-        beat
+    fn take(&mut self, channels: ChannelSet, rings: bool) -> Tick {
+        if channels.contains(self.channel) {
+            self.silent = 0;
+            return Tick::Period;
+        }
+        self.silent += u32::from(rings);
+        if self.silent < SILENT_MAX {
+            return Tick::None;
+        }
+        self.silent = 0;
+        Tick::Silence
     }
 }
 

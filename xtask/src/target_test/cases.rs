@@ -390,7 +390,7 @@ pub const ALL: &[Case] = &[
         forbid: &["FAILED ", "KINTSUGI|FAIL 1 attacks"],
         // While the time service hangs, no timer fires.
         app_may_fail: true,
-        show: &["STEP ", "FIGURE"],
+        show: &["STEP ", "DETECTED"],
         timeout_s: 900,
         icount: true,
         disk: Disk::Ext4(64),

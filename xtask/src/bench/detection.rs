@@ -1,0 +1,80 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! How long it takes until a hang is noticed, for each kind of hang.
+//!
+//! `detection.KIND` is over all PDs that have the timeouts of `policy.toml`'s defaults;
+//! `detection.KIND.PD` is one with a timeout of its own; `detection.timer_service` is every hang of
+//! the time service, which only the second clock shows.
+
+use std::collections::BTreeMap;
+
+use figures::Samples;
+
+use super::{Bench, Run};
+
+/// See the module.
+pub const BENCH: Bench = Bench {
+    name: "detection",
+    what: "time until a hang is noticed",
+    runs: &[Run {
+        name: "hangs",
+        system: "system.xml",
+        overlays: &[
+            "pds/test_supervision/overlay.xml",
+            "pds/test_supervision/hangs.xml",
+        ],
+        prefill: &[],
+        disk_megabytes: 64,
+        ext4: true,
+        timeout_s: 1200,
+        count: detections,
+    }],
+};
+
+/// PDs whose heartbeat timeout in the test's policy is not the default.
+const OWN_TIMEOUT: [&str; 2] = ["fs", "app_demo"];
+
+fn detections(output: &str) -> Vec<String> {
+    let mut found: BTreeMap<String, Samples> = BTreeMap::new();
+    for line in output.lines() {
+        let Some((_, said)) = line.split_once("DETECTED kind=") else {
+            continue;
+        };
+        let mut words = said.split_whitespace();
+        let kind = words.next();
+        let pd = words.next().and_then(|word| word.strip_prefix("pd="));
+        let ns = words.next().and_then(|word| word.strip_prefix("ns="));
+        let (Some(kind), Some(pd), Some(Ok(ns))) = (kind, pd, ns.map(str::parse)) else {
+            continue;
+        };
+        let mut add = |name: String| found.entry(name).or_default().add(ns);
+        if pd == "timer" {
+            add("detection.timer_service".to_owned());
+        } else if OWN_TIMEOUT.contains(&pd) {
+            add(format!("detection.{kind}.{pd}"));
+        } else {
+            add(format!("detection.{kind}"));
+        }
+    }
+    let line =
+        |(name, mut samples): (String, Samples)| samples.summary(&name, "ns_guest").to_string();
+    found.into_iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn detections_are_sorted_by_kind() {
+        let output = "[1] t: DETECTED kind=deadlock pd=blk ns=5\n\
+                      [1] t: DETECTED kind=deadlock pd=console ns=7\n\
+                      [1] t: DETECTED kind=deadlock pd=fs ns=9\n\
+                      [1] t: DETECTED kind=lost_irq pd=timer ns=11\n\
+                      [1] t: DETECTED kind=cut\n";
+        let lines = super::detections(output);
+        assert_eq!(lines.len(), 3);
+        assert!(lines[0].contains("name=detection.deadlock unit=ns_guest n=2 min=5"));
+        assert!(lines[1].contains("name=detection.deadlock.fs "));
+        assert!(lines[2].contains("name=detection.timer_service "));
+    }
+}
