@@ -116,6 +116,7 @@ fn boot(
         timeout: Some(Duration::from_secs(args.timeout)),
         echo: args.verbose,
         each_line: (!args.verbose).then_some(show_progress),
+        linger: Duration::ZERO,
     };
     let pds = built
         .loaded

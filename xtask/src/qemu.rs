@@ -51,6 +51,8 @@ pub struct Watch {
     pub fail: Vec<String>,
     /// A guard.
     pub timeout: Option<Duration>,
+    /// How long the machine goes on after a good end, before it is killed.
+    pub linger: Duration,
     /// Copy the serial output to standard output.
     pub echo: bool,
     /// Gets each complete line as it comes.
@@ -196,6 +198,9 @@ pub fn watch(board: &Board, machine: &Machine, watch: &Watch) -> Result<Finished
             serial.push(&bytes);
         }
         serial.finish();
+    }
+    if let Ok(End::Seen) = end {
+        std::thread::sleep(watch.linger);
     }
     // Ended already in most cases; an error here means just that.
     let _ = child.kill();

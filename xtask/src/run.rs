@@ -48,6 +48,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         timeout: args.timeout.map(Duration::from_secs),
         echo: true,
         each_line: None,
+        linger: Duration::ZERO,
     };
     match qemu::watch(&built.board, &machine, &watch)?.end {
         End::Seen => Ok(()),

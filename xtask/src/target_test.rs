@@ -7,7 +7,9 @@
 //! `--all` the host's tests, the tidy check and the check of system.xml run first and count too.
 
 mod cases;
+mod files;
 mod host;
+mod power;
 mod runner;
 mod sqlite;
 

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use crate::error::Result;
-use crate::target_test::sqlite;
+use crate::target_test::{files, sqlite};
 use crate::{disk, run};
 
 /// One system test.
@@ -41,6 +41,8 @@ pub struct Case {
     pub app_may_fail: bool,
     /// Seconds after which it has failed. A guard: generous, so that slow machines pass.
     pub timeout_s: u64,
+    /// So often the machine is killed at a random moment and boots again, and the disk is judged each time.
+    pub power_cuts: u32,
     /// Looks at the disk afterwards; the second path is the folder that it was filled from.
     pub after: Option<fn(&Path, &Path) -> Result<()>>,
 }
@@ -71,7 +73,7 @@ pub enum Disk {
 }
 
 /// What the supervisor says when a PD has died.
-const FAULT: &str = "FAULT pd=";
+pub const FAULT: &str = "FAULT pd=";
 
 /// Seed 1; start after 160 periods, wait 32 for the victim, rest 12, and kill the next life while it starts
 /// (`pds/chaos/src/settings.rs`).
@@ -137,7 +139,7 @@ const DEATHS: &[&str] = &[
 ];
 
 /// Nothing special.
-const PLAIN: Case = Case {
+pub const PLAIN: Case = Case {
     name: "",
     what: "",
     by_name: false,
@@ -152,6 +154,7 @@ const PLAIN: Case = Case {
     prefill: &[],
     icount: false,
     timeout_s: 60,
+    power_cuts: 0,
     after: None,
 };
 
@@ -363,6 +366,12 @@ pub const ALL: &[Case] = &[
         by_name: true,
         ..SQLITE_KILLS
     },
+    files::CASE_RANDOM,
+    files::CASE_KILLS,
+    files::CASE_POINTS,
+    files::CASE_FULL,
+    files::CASE_BLANK,
+    files::CASE_POWER,
     Case {
         name: "supervision_quiet",
         what: "the application works at full load, and nobody is taken for hung",

@@ -15,6 +15,7 @@ use crate::qemu::{self, End, Finished, Machine, Watch};
 use crate::run;
 use crate::symbolize::Filter;
 use crate::target_test::cases::{Case, Disk, SystemUnderTest};
+use crate::target_test::power;
 use crate::{disk, image, samples, workspace};
 
 /// Names the folder with Microkit's examples, each in `NAME/debug/NAME.system` with its ELF files.
@@ -152,7 +153,14 @@ impl Runner<'_> {
             timeout: Some(Duration::from_secs(case.timeout_s)),
             echo: self.args.verbose,
             each_line: None,
+            linger: Duration::ZERO,
         };
+        if let (true, Some(disk)) = (case.power_cuts > 0, &disk) {
+            let cut = power::run(self.board, &machine, disk, case.power_cuts, case.timeout_s);
+            return Ok(
+                cut.map_or_else(|why| Outcome::Failed(why.to_string()), |()| Outcome::Passed)
+            );
+        }
         let finished = qemu::watch(self.board, &machine, &watch)?;
         let serial = folder.join(format!("{}.serial", target.name().replace(' ', "-")));
         workspace::write(&serial, finished.output.as_bytes())?;

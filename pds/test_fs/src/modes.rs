@@ -1,0 +1,175 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! The tests besides random steps: every fault point in every operation, and disks that do not do what they
+//! should.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use chaos_service::killer::Killer;
+use fs_client::{Errno, Error, File};
+use test_fs_service::model::Step;
+use test_fs_service::settings::Settings;
+use topology::Topology;
+
+use crate::{Test, Wrong};
+
+/// So often each operation meets each point.
+const ROUNDS: u8 = 2;
+
+fn bytes(first: u8, length: usize) -> Vec<u8> {
+    let byte = |index: usize| first.wrapping_add((index / 97) as u8);
+    (0..length).map(byte).collect()
+}
+
+impl Test {
+    /// The steps of one round; each begins with what the one before has left.
+    fn every_step(&self, round: u8) -> Vec<Step> {
+        let name = |name: &str| format!("{}{name}", self.prefix);
+        alloc::vec![
+            Step::Mkdir(name("d0")),
+            Step::CreateNew(name("d0/f0")),
+            Step::CreateNew(name("d0/f0")),
+            Step::Append(name("d0/f0"), bytes(round, 5000)),
+            Step::Append(name("d0/f0"), bytes(round ^ 1, 200_000)),
+            Step::Overwrite(name("d0/f0"), 3000, bytes(round ^ 2, 9000)),
+            Step::Sync,
+            Step::Truncate(name("d0/f0"), 7001),
+            Step::Truncate(name("d0/f0"), 70_000),
+            Step::Rename(name("d0/f0"), name("f1")),
+            Step::CreateNew(name("d0/f0")),
+            Step::Rename(name("f1"), name("d0/f0")),
+            Step::Unlink(name("d0/f0")),
+            Step::Rmdir(name("d0")),
+            Step::Rmdir(name("d0")),
+        ]
+    }
+
+    /// Kills the service at each of its points inside each step.
+    pub(crate) fn points(&mut self, topology: &Topology<'static>) -> Result<(), Wrong> {
+        let mut killer = Killer::new(topology, "fs");
+        let mut names: Vec<String> = killer.names();
+        names.retain(|name| name.starts_with("fs."));
+        names.sort();
+        names.dedup();
+        let (mut met, mut not_met) = (0, 0);
+        for name in &names {
+            let mut kills = 0;
+            for round in 0..ROUNDS {
+                for step in self.every_step(round) {
+                    let (epoch, _) = killer.life();
+                    killer.plant(name);
+                    self.step(&step)?;
+                    if killer.life().0 == epoch {
+                        killer.take_back(name);
+                    } else {
+                        kills += 1;
+                    }
+                    self.look()?;
+                }
+            }
+            if kills == 0 {
+                not_met += 1;
+            } else {
+                met += 1;
+            }
+            log::info!("POINT {name} killed={kills}");
+        }
+        log::info!("POINTS met={met} not_met={not_met}");
+        Ok(())
+    }
+
+    /// Fills the disk; what was there stays, and there is room again after a removal.
+    pub(crate) fn full(&mut self) -> Result<(), Wrong> {
+        let kept = Step::CreateNew(format!("{}f0", self.prefix));
+        self.step(&kept)?;
+        let step = Step::Append(format!("{}f0", self.prefix), bytes(7, 50_000));
+        self.step(&step)?;
+        for fill in 0..3 {
+            let path = format!("{}filler", self.prefix);
+            let mut size = 0;
+            let file = File::create(&self.fs, &path).map_err(|error| error.to_string())?;
+            let block = bytes(fill, 64_000);
+            let error = loop {
+                match file.write_at(size, &block) {
+                    Ok(written) => size += written as u64,
+                    Err(error) => break error,
+                }
+            };
+            if error != Error::Errno(Errno::NoSpace) {
+                return Err(format!("a full disk says: {error}"));
+            }
+            let found = self.fs.read(&path).map_err(|error| error.to_string())?;
+            if found.len() as u64 != size || !found.chunks(block.len()).all(|part| part == block) {
+                return Err(format!("{} of {size} bytes are there", found.len()));
+            }
+            // Overwriting needs no room.
+            let overwritten = file.write_at(0, &block);
+            overwritten.map_err(|error| format!("overwriting on a full disk: {error}"))?;
+            log::info!("FULL after={size}");
+            let removed = self.fs.remove_file(&path);
+            removed.map_err(|error| format!("removing on a full disk: {error}"))?;
+            self.look()?;
+        }
+        Ok(())
+    }
+
+    /// A disk that refuses writes: files can be read, and every change is refused with `EROFS`.
+    pub(crate) fn read_only(&mut self) -> Result<(), Wrong> {
+        let mut files = 0;
+        for entry in self.fs.read_dir("/").map_err(|error| error.to_string())? {
+            let name = entry.map_err(|error| error.to_string())?.file_name();
+            files += u32::from(self.fs.read(&format!("/{name}")).is_ok());
+        }
+        if files == 0 {
+            return Err("no file could be read".to_string());
+        }
+        let refused = [
+            self.fs.create_dir("/new"),
+            self.fs.write("/new", b"x"),
+            self.fs.rename("/lost+found", "/new"),
+            self.fs.remove_dir("/lost+found"),
+        ];
+        match refused
+            .iter()
+            .find(|result| **result != Err(Error::Errno(Errno::ReadOnly)))
+        {
+            None => Ok(()),
+            Some(other) => Err(format!("a read-only disk says: {other:?}")),
+        }
+    }
+
+    /// A disk of which a part fails: `EIO`, and what was acknowledged before can still be read.
+    pub(crate) fn failing(&mut self, settings: &Settings) -> Result<(), Wrong> {
+        self.begin()?;
+        let mut failures = 0;
+        for number in 0..settings.steps {
+            let path = format!("{}f{number}", self.prefix);
+            let contents = bytes(number as u8, 60_000);
+            let written = self.fs.write(&path, &contents);
+            match written.and_then(|()| self.fs.sync()) {
+                Ok(()) => {
+                    self.model.insert(path, Some(contents));
+                }
+                Err(Error::Errno(Errno::Io)) => failures += 1,
+                Err(error) => return Err(format!("a failing disk says: {error}")),
+            }
+        }
+        for (path, contents) in &self.model {
+            let found = self
+                .fs
+                .read(path)
+                .map_err(|error| format!("{path}: {error}"))?;
+            if Some(found) != *contents {
+                return Err(format!("{path} has wrong bytes"));
+            }
+        }
+        if failures == 0 {
+            return Err("the disk never failed".to_string());
+        }
+        log::info!("FAILING kept={} failures={failures}", self.model.len());
+        Ok(())
+    }
+}
