@@ -19,7 +19,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use fs_client::{ChannelPeer, Errno, Error, FileSystem, Regions};
-use sel4_microkit::{Channel, Handler, NullHandler, protection_domain};
+use sel4_microkit::{Channel, ChannelSet, Handler, Infallible, protection_domain};
 use test_fs_service::model::{self, Random, Step, Tree};
 use test_fs_service::settings::{BYTES, Mode, Settings};
 use test_fs_service::{run, sums};
@@ -206,5 +206,16 @@ fn init() -> impl Handler {
         ),
         Err(wrong) => log::error!("KINTSUGI|FAIL {name} {wrong}"),
     }
-    NullHandler::new()
+    Finished
+}
+
+/// Nothing more to do, whoever asks.
+struct Finished;
+
+impl Handler for Finished {
+    type Error = Infallible;
+
+    fn notified(&mut self, _channels: ChannelSet) -> Result<(), Infallible> {
+        Ok(())
+    }
 }

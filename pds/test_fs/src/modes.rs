@@ -9,7 +9,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use chaos_service::killer::Killer;
-use fs_client::{Errno, Error, File};
+use fs_client::{Errno, Error, File, OpenOptions};
 use test_fs_service::model::Step;
 use test_fs_service::settings::Settings;
 use topology::Topology;
@@ -101,10 +101,15 @@ impl Test {
             if error != Error::Errno(Errno::NoSpace) {
                 return Err(format!("a full disk says: {error}"));
             }
-            let found = self.fs.read(&path).map_err(|error| error.to_string())?;
-            if found.len() as u64 != size || !found.chunks(block.len()).all(|part| part == block) {
-                return Err(format!("{} of {size} bytes are there", found.len()));
+            let mut part = alloc::vec![0; block.len()];
+            let file = File::open(&self.fs, &path).map_err(|error| error.to_string())?;
+            for at in (0..size).step_by(block.len()) {
+                if file.read_at(at, &mut part) != Ok(block.len()) || part != block {
+                    return Err(format!("wrong bytes at {at} of {size}"));
+                }
             }
+            let file = OpenOptions::new().write(true).open(&self.fs, &path);
+            let file = file.map_err(|error| error.to_string())?;
             // Overwriting needs no room.
             let overwritten = file.write_at(0, &block);
             overwritten.map_err(|error| format!("overwriting on a full disk: {error}"))?;

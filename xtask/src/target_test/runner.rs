@@ -166,13 +166,8 @@ impl Runner<'_> {
         workspace::write(&serial, finished.output.as_bytes())?;
         let mut symbols = Filter::new(&built.build_dir);
         let mut outcome = judge(&finished, &watch, &mut symbols);
-        for (text, wanted) in case.at_least {
-            let lines = finished.output.lines();
-            let found = lines.filter(|line| line.contains(text)).count();
-            if matches!(outcome, Outcome::Passed) && found < *wanted {
-                outcome =
-                    Outcome::Failed(format!("  {found} lines with '{text}', {wanted} wanted"));
-            }
+        if let (Outcome::Passed, Some(why)) = (&outcome, too_few(case, &finished.output)) {
+            outcome = Outcome::Failed(why);
         }
         for line in finished.output.lines() {
             if case.show.iter().any(|text| line.contains(text)) {
@@ -208,6 +203,14 @@ impl Runner<'_> {
         }
         Ok(Some(path))
     }
+}
+
+/// Says which text too few lines have.
+fn too_few(case: &Case, output: &str) -> Option<String> {
+    case.at_least.iter().find_map(|(text, wanted)| {
+        let found = output.lines().filter(|line| line.contains(text)).count();
+        (found < *wanted).then(|| format!("  {found} lines with '{text}', {wanted} wanted"))
+    })
 }
 
 fn judge(finished: &Finished, watch: &Watch, symbols: &mut Filter) -> Outcome {
