@@ -53,6 +53,7 @@ const FILES_KILLED: Case = Case {
         "KINTSUGI|PASS test_c",
     ],
     show: &[run::PASS],
+    host_cached: true,
     icount: true,
     after: Some(judge),
     ..PLAIN
@@ -106,6 +107,7 @@ pub const CASE_FULL: Case = Case {
     expect: &["KINTSUGI|PASS test_a"],
     forbid: &[FAULT],
     show: &["FULL"],
+    timeout_s: 300,
     by_name: true,
     ..FILES_KILLED
 };
@@ -132,6 +134,7 @@ pub const CASE_POWER: Case = Case {
     what: "the machine is killed a hundred times: what fsync acknowledged is there, e2fsck agrees",
     system: SystemUnderTest::File(FILES_SYSTEM, &[]),
     prefill: &[("test_fs.settings", POWER)],
+    host_cached: false,
     power_cuts: 100,
     timeout_s: 120,
     by_name: true,
