@@ -49,6 +49,11 @@ pub enum Command {
     Demo(DemoArgs),
     /// Run the system tests in QEMU; ends with a line `N passed, N failed`.
     Test(TestArgs),
+    /// Put faults into the running system, one after the other, and say what each came to.
+    ///
+    /// Each trial is judged before the next begins; all go to a file as they come, so that the campaign can be
+    /// interrupted and resumed. The machine boots again only when the system is lost.
+    Campaign(CampaignArgs),
     /// Measure a service in QEMU, in instructions and guest time, which do not depend on this machine.
     Bench(BenchArgs),
     /// Say what is missing on this machine, and the command that mends it.
@@ -197,6 +202,53 @@ pub struct TestArgs {
     /// Write the result as two numbers, passed and failed, to this file too.
     #[arg(long, value_name = "FILE")]
     pub summary: Option<PathBuf>,
+}
+
+/// Arguments of `campaign`.
+#[derive(Debug, Args)]
+pub struct CampaignArgs {
+    /// Which kernel.
+    #[command(flatten)]
+    pub kernel: KernelArgs,
+    /// How many faults.
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub faults: u64,
+    /// Number that all faults follow from.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Only this class of fault (may be given more than once).
+    #[arg(long, value_name = "CLASS")]
+    pub class: Vec<String>,
+    /// Only this victim (may be given more than once).
+    #[arg(long, value_name = "PD")]
+    pub pd: Vec<String>,
+    /// Write the result to this file.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write a report for people to this file.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Go on where the file of trials ends.
+    #[arg(long)]
+    pub resume: bool,
+    /// The file of trials [default: trials.jsonl in the build folder].
+    #[arg(long, value_name = "FILE")]
+    pub trials: Option<PathBuf>,
+    /// Run this trial alone, or after those from --replay-from on.
+    #[arg(long, value_name = "TRIAL")]
+    pub replay: Option<u64>,
+    /// The first trial of the boot that --replay repeats.
+    #[arg(long, value_name = "TRIAL", requires = "replay")]
+    pub replay_from: Option<u64>,
+    /// Boot again after so many trials, to look at the disk.
+    #[arg(long, value_name = "N", default_value_t = 250)]
+    pub per_boot: u64,
+    /// End with status 1 when the application noticed anything.
+    #[arg(long)]
+    pub strict: bool,
+    /// Where everything goes, below `campaign`.
+    #[arg(long, env = "BUILD_DIR", value_name = "DIR", default_value = "build")]
+    pub build_dir: PathBuf,
 }
 
 /// Arguments of `bench`.

@@ -8,8 +8,8 @@
 //! the same. After it, debugfs must find what the application says to have written, and fsck
 //! nothing to complain about.
 
-mod judge;
-mod log;
+pub mod judge;
+pub mod log;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -148,7 +148,11 @@ fn sample_disk(folder: &Path) -> Result<PathBuf> {
 }
 
 /// Everything on the disk, read by the host's tools.
-fn tree(disk: &Path, scratch: &Path) -> Result<Tree> {
+///
+/// # Errors
+///
+/// When they cannot read it.
+pub fn tree(disk: &Path, scratch: &Path) -> Result<Tree> {
     use std::os::unix::ffi::OsStrExt;
     disk::extract(disk, scratch)?;
     let mut found = Tree::new();

@@ -8,6 +8,7 @@
 mod bench;
 mod board;
 mod build;
+mod campaign;
 mod check;
 mod clean;
 mod cli;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Test(args) => target_test::run(args),
+        Command::Campaign(args) => campaign::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Symbolize(args) => symbolize::run(args),

@@ -11,8 +11,8 @@
 //! What the columns are made of is [`table`]'s business.
 
 mod dev;
-mod memory;
-mod qmp;
+pub mod memory;
+pub mod qmp;
 mod sel4;
 mod table;
 

@@ -18,7 +18,9 @@
 
 extern crate alloc;
 
+pub mod board;
 pub mod content;
+pub mod endless;
 pub mod escape;
 pub mod round;
 pub mod walk;
@@ -128,7 +130,7 @@ fn work_through<S: Service>(work: &mut Work<S>, extent: Extent) -> Result<(), Fa
     let mut number = 0;
     while extent.go_on(number, work.watch.clock().elapsed(start)) {
         number += 1;
-        let left = round::write(work, number)?;
+        let left = round::write(work, number, &round::Shape::DEMO)?;
         if let Some(last) = &last {
             round::remove_tree(work, &last.folder)?;
         }

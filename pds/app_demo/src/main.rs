@@ -7,6 +7,7 @@
 #![no_main]
 #![deny(unsafe_code)]
 
+use app_demo_service::board::Board;
 use fs_client::{ChannelPeer, FileSystem, Regions};
 use log::{error, info};
 use sel4_microkit::{Channel, ChannelSet, Handler, Infallible, protection_domain, var};
@@ -21,6 +22,7 @@ const TIMER: Channel = Channel::new(3);
 /// Sizes in system.xml of the regions whose size it does not tell us.
 const TABLE_BYTES: usize = 0x10000;
 const CLOCK_BYTES: usize = 0x1000;
+const PAGE_BYTES: usize = 0x1000;
 
 struct TimerChannel;
 
@@ -80,11 +82,24 @@ fn timers() -> Timers<TimerChannel> {
     Timers::attach(armed, firings, clock, TimerChannel).expect("the regions are large enough")
 }
 
+/// Only a fault-injection campaign maps these pages.
+fn board() -> Option<Board> {
+    let (page, control) = (
+        *var!(app_demo_to_injector_score_vaddr: usize = 0),
+        *var!(injector_to_app_demo_control_vaddr: usize = 0),
+    );
+    (page != 0 && control != 0)
+        .then(|| Board::new(writes(page, PAGE_BYTES), reads(control, PAGE_BYTES)))
+}
+
 #[protection_domain(stack_size = 0x10000, heap_size = 0x100000)]
 fn init() -> impl Handler {
     pd_setup::log();
     info!("start");
-    let result = app_demo_service::run(files(), timers(), app_demo_service::Extent::DEMO);
+    let result = match board() {
+        Some(board) => app_demo_service::endless::run(files(), timers(), board),
+        None => app_demo_service::run(files(), timers(), app_demo_service::Extent::DEMO),
+    };
     // Twice: a console that dies in a line sends one of its characters twice.
     for _ in 0..2 {
         match &result {

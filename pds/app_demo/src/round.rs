@@ -25,12 +25,30 @@ use crate::work::{Failure, Work};
 /// The folder that belongs to the application.
 pub const OUTPUT: &str = "/kintsugi-out";
 
-/// Sizes of the plain files: around the block size, and over several requests.
-const SIZES: [u64; 6] = [0, 1, 4095, 4096, 100 << 10, 1 << 20];
+/// How much a round writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Sizes of the plain files.
+    pub sizes: &'static [u64],
+    /// Lines of the log file.
+    pub lines: u64,
+}
+
+impl Shape {
+    /// Of the demo: around the block size, and over several requests.
+    pub const DEMO: Self = Self {
+        sizes: &[0, 1, 4095, 4096, 100 << 10, 1 << 20],
+        lines: 150,
+    };
+    /// Of a campaign: the same operations in little time.
+    pub const SMALL: Self = Self {
+        sizes: &[0, 1, 4096, 20_000],
+        lines: 12,
+    };
+}
+
 /// Bytes per write of the plain files: no multiple of anything.
 const PIECE_BYTES: usize = 50_001;
-/// Lines of the log file.
-const LINES: u64 = 150;
 /// Size before and after the cut.
 const CUT_FROM: u64 = 20_000;
 const CUT_TO: u64 = 5_001;
@@ -79,7 +97,7 @@ impl Left {
 /// # Errors
 ///
 /// When anything fails, or is not as it has to be.
-pub fn write<S: Service>(work: &mut Work<S>, round: u32) -> Result<Left, Failure> {
+pub fn write<S: Service>(work: &mut Work<S>, round: u32, shape: &Shape) -> Result<Left, Failure> {
     let folder = format!("{OUTPUT}/round-{round:02}");
     let long = "a-name-that-is-quite-long-".repeat(8);
     let nested = format!("{folder}/one/two/{long}");
@@ -97,8 +115,8 @@ pub fn write<S: Service>(work: &mut Work<S>, round: u32) -> Result<Left, Failure
         folders,
         ..Left::default()
     };
-    plain_files(work, &mut left, &nested)?;
-    append(work, &mut left, &join(&folder, "log"))?;
+    plain_files(work, &mut left, &nested, shape.sizes)?;
+    append(work, &mut left, &join(&folder, "log"), shape.lines)?;
     rename(work, &mut left, &folder)?;
     cut(work, &mut left, &join(&folder, "cut"))?;
     write_over(work, &mut left, &join(&folder, "over"))?;
@@ -128,8 +146,9 @@ fn plain_files<S: Service>(
     work: &mut Work<S>,
     left: &mut Left,
     folder: &str,
+    sizes: &[u64],
 ) -> Result<(), Failure> {
-    for size in SIZES {
+    for &size in sizes {
         let path = format!("{folder}/size-{size}");
         let (file, seed) = make(work, &path, size)?;
         work.run("fsync", &path, |_| file.sync_all())?;
@@ -139,13 +158,18 @@ fn plain_files<S: Service>(
 }
 
 /// Writes a log, a line at a time; a line that is appended twice or not at all moves all others.
-fn append<S: Service>(work: &mut Work<S>, left: &mut Left, path: &str) -> Result<(), Failure> {
+fn append<S: Service>(
+    work: &mut Work<S>,
+    left: &mut Left,
+    path: &str,
+    lines: u64,
+) -> Result<(), Failure> {
     let (_, seed) = make(work, path, 0)?;
     let options = OpenOptions::new().append(true);
     let mut file = work.run("open", path, |files| options.open(files, path))?;
     let mut size = 0;
     let mut line = [0; 128];
-    for number in 0..LINES {
+    for number in 0..lines {
         let line = &mut line[..40 + (number * 37 % 80) as usize];
         content::fill(seed, size, line);
         work.run("append", path, |_| file.write_all(line))?;
@@ -218,7 +242,7 @@ pub fn check<S: Service>(work: &mut Work<S>, left: &Left) -> Result<(), Failure>
         let metadata = work.run("stat", path, |files| files.metadata(path))?;
         if !metadata.is_file() || metadata.len() != file.size {
             let what = format!("{} bytes where {} were written", metadata.len(), file.size);
-            return Err(work.failure("stat", path, what));
+            return Err(work.missing("stat", path, what));
         }
         read_back(work, file)?;
     }
@@ -256,7 +280,7 @@ fn check_names<S: Service>(work: &mut Work<S>, left: &Left, folder: &str) -> Res
         found.len(),
         expected.len()
     );
-    Err(work.failure("readdir", folder, what))
+    Err(work.missing("readdir", folder, what))
 }
 
 /// Compares a file with its stream; returns its SHA-256.
@@ -274,7 +298,7 @@ fn read_back<S: Service>(work: &mut Work<S>, file: &Written) -> Result<String, F
     })?;
     if size != file.size {
         let what = format!("{size} bytes where {} were written", file.size);
-        return Err(work.failure("read", &file.path, what));
+        return Err(work.missing("read", &file.path, what));
     }
     Ok(hex(&hash.finalize()))
 }

@@ -11,6 +11,7 @@ use core::fmt;
 use fs_client::{Error, FileSystem};
 use timer_client::{Service, TimerError};
 
+use crate::board::{Board, Trouble};
 use crate::watch::Watch;
 
 /// Why the application gives up.
@@ -60,6 +61,8 @@ pub struct Work<S> {
     pub watch: Watch<S>,
     /// The counts.
     pub tally: Tally,
+    /// Under a campaign: where they are shown.
+    pub board: Option<Board>,
 }
 
 impl<S: Service> Work<S> {
@@ -69,6 +72,7 @@ impl<S: Service> Work<S> {
             files,
             watch,
             tally: Tally::default(),
+            board: None,
         }
     }
 
@@ -92,15 +96,38 @@ impl<S: Service> Work<S> {
             self.tally.slowest = operation;
         }
         self.watch.poll()?;
-        result.map_err(|error| self.failure(operation, path, error))
+        if let Some(board) = &mut self.board {
+            board.fired(self.watch.counts().fired);
+            board.operation(took_ns);
+        }
+        result.map_err(|error| self.trouble(Trouble::Error, operation, path, error))
     }
 
     /// Counts something that is wrong.
     pub fn failure(&mut self, operation: &str, path: &str, what: impl fmt::Display) -> Failure {
+        self.trouble(Trouble::Wrong, operation, path, what)
+    }
+
+    /// Counts something that is missing.
+    pub fn missing(&mut self, operation: &str, path: &str, what: impl fmt::Display) -> Failure {
+        self.trouble(Trouble::Lost, operation, path, what)
+    }
+
+    fn trouble(
+        &mut self,
+        kind: Trouble,
+        operation: &str,
+        path: &str,
+        what: impl fmt::Display,
+    ) -> Failure {
         self.tally.errors += 1;
-        Failure(format!(
+        let text = format!(
             "{operation} {}: {what}",
             crate::escape::escape(path.as_bytes())
-        ))
+        );
+        if let Some(board) = &mut self.board {
+            board.trouble(kind, &text);
+        }
+        Failure(text)
     }
 }

@@ -1,0 +1,251 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! Runs the trials of a boot one after the other, and judges each one before the next begins.
+
+use app_demo_service::board::word;
+use injector_service::outcome::{Evidence, Outcome};
+use injector_service::plan::{Plan, VICTIMS};
+use injector_service::random::Random;
+use injector_service::record::{Record, State, header};
+use injector_service::settings::Mode;
+use log::warn;
+
+use crate::inject::{self, Injected};
+use crate::look::{Machine, Snapshot};
+use crate::{Results, rest};
+
+/// Rounds of the application that a trial has to see: the one in which the fault came, in which also the files of
+/// the round before are compared, and one more, which compares those that were written during the fault.
+const ROUNDS: u64 = 2;
+/// A system that goes wrong again and again for so many times the time after which it is lost is lost too.
+const ENDLESS: u64 = 5;
+/// Firings of timers that a trial has to see, so that a time service that stands still shows.
+const FIRINGS: u64 = 3;
+/// End of the records.
+const LOST: u64 = 1;
+const ALL_DONE: u64 = 2;
+/// Guest milliseconds for the whole system to start.
+const START_MS: u64 = 60_000;
+
+/// Runs all trials that are left.
+pub fn run_all(machine: &mut Machine, results: &mut Results) {
+    if !start(machine, results) {
+        return;
+    }
+    let settings = machine.settings;
+    if results.starts > 1 && !after_reset(results) {
+        return;
+    }
+    for trial in results.next..settings.end {
+        results.set(header::TRIAL, trial);
+        let Some(plan) = Plan::draw(&settings, trial) else {
+            break;
+        };
+        let record = run(machine, results, trial, plan);
+        results.finish(&record);
+        if record.outcome == Outcome::SystemLost {
+            warn!("LOST trial={trial}");
+            results.set(header::END, LOST);
+            return;
+        }
+    }
+    machine.tell_end();
+    results.set(header::END, ALL_DONE);
+}
+
+/// Waits until the application has finished its first round.
+fn start(machine: &mut Machine, results: &mut Results) -> bool {
+    let begin = machine.look();
+    loop {
+        rest(1);
+        machine
+            .victims
+            .iter_mut()
+            .for_each(crate::victim::Victim::locate);
+        let now = machine.look();
+        results.set(header::NOW_US, now.now_us());
+        if now.rounds() > begin.rounds() {
+            return true;
+        }
+        if now.since(&begin) / 1_000_000 > START_MS {
+            warn!("LOST at the start");
+            results.set(header::END, LOST);
+            return false;
+        }
+    }
+}
+
+/// The machine was reset in the middle of a trial: that one gets its last word.
+fn after_reset(results: &mut Results) -> bool {
+    let trial = results.next;
+    let Some(mut record) = results.record(trial) else {
+        return true;
+    };
+    record.state = State::Done;
+    record.starts = results.starts;
+    record.outcome = Outcome::NeededReset;
+    results.finish(&record);
+    true
+}
+
+fn run(machine: &mut Machine, results: &mut Results, trial: u64, mut plan: Plan) -> Record {
+    rest(plan.delay);
+    machine.tell_trial(trial);
+    let mut before = machine.look();
+    let mut record = Record {
+        trial,
+        state: State::Begun,
+        class: plan.class as u64,
+        victim: plan.victim as u64,
+        began_us: before.now_us(),
+        starts: results.starts,
+        ..Record::default()
+    };
+    results.store(&record);
+    let injected = match machine.settings.mode {
+        Mode::Watch => wait_for_host(machine, trial),
+        _ => inject::inject(machine, &mut plan),
+    };
+    if let Some(injected) = &injected {
+        note(&mut record, injected);
+    }
+    record.state = State::Injected;
+    results.store(&record);
+    // Restarts on the way to the injection are part of the trial, the time until then is not.
+    before.ticks = recovery::ticks();
+    let quick = injected.is_none_or(|injected| injected.reached);
+    let (now, mut evidence) = observe(machine, results, &before, &mut record, quick);
+    fill(&mut record, &before, &now);
+    if !evidence.stuck
+        && let Some(injected) = &injected
+    {
+        inject::take_back(machine, plan.victim, injected);
+    }
+    evidence.reset = false;
+    record.outcome = Outcome::of(&evidence);
+    record.state = State::Done;
+    record
+}
+
+/// The host has injected when it says so behind the settings.
+fn wait_for_host(machine: &Machine, trial: u64) -> Option<Injected> {
+    let mailbox = machine.mailbox.as_ref()?;
+    let offset = injector_service::settings::MAILBOX * 8;
+    while mailbox.load_u64(offset) != trial + 1 {
+        rest(1);
+    }
+    Some(Injected::at(mailbox.load_u64(offset + 8), 0, 0))
+}
+
+fn note(record: &mut Record, injected: &Injected) {
+    record.place = injected.place;
+    record.old = injected.old;
+    record.new = injected.new;
+    record.reached = u64::from(injected.reached);
+    record.second = injected.second;
+}
+
+/// Watches until it is clear what the fault came to.
+fn observe(
+    machine: &mut Machine,
+    results: &mut Results,
+    before: &Snapshot,
+    record: &mut Record,
+    quick: bool,
+) -> (Snapshot, Evidence) {
+    let lost_after_ns = machine.settings.lost_after_ms * 1_000_000;
+    // The latest moment at which anything was seen to go wrong: what counts as whole comes after it.
+    let mut since = before.clone();
+    let mut seen = Evidence::default();
+    loop {
+        rest(1);
+        let now = machine.look();
+        results.set(header::NOW_US, now.now_us());
+        let evidence = now.evidence(before);
+        if evidence != seen {
+            seen = evidence;
+            since = now.clone();
+            if record.detected_ns == 0 && evidence.restarts > 0 {
+                record.detected_ns = now.since(before).max(1);
+            }
+        }
+        if record.served_ns == 0 && evidence.restarts > 0 && now.operations() > since.operations() {
+            record.served_ns = now.since(before).max(1);
+        }
+        let manifested = Outcome::of(&evidence) != Outcome::NotManifested;
+        let rounds = now.rounds().wrapping_sub(since.rounds());
+        let needed = if manifested || quick { ROUNDS } else { 1 };
+        let timers = now.fired().wrapping_sub(since.fired());
+        if rounds >= needed && timers >= FIRINGS && all_alive(&now, &since) {
+            return (now, evidence);
+        }
+        let endless = now.since(before) > lost_after_ns * ENDLESS;
+        if endless || now.since(&since) > lost_after_ns {
+            let stuck = Evidence {
+                stuck: true,
+                ..evidence
+            };
+            return (now, stuck);
+        }
+    }
+}
+
+/// Whether everybody has answered since then. The supervisor is asked once a second only; but those that it asks
+/// answer when it does.
+fn all_alive(now: &Snapshot, since: &Snapshot) -> bool {
+    (1..VICTIMS.len()).all(|index| now.beats[index] != since.beats[index])
+}
+
+fn fill(record: &mut Record, before: &Snapshot, now: &Snapshot) {
+    let evidence = now.evidence(before);
+    for (count, restarts) in record.restarts.iter_mut().zip(now.restarts(before)) {
+        *count = restarts.min(255) as u8;
+    }
+    record.troubles = evidence.troubles;
+    record.timers = evidence.timers;
+    record.operations = now.operations().wrapping_sub(before.operations());
+    record.rounds = now.rounds().wrapping_sub(before.rounds());
+    record.slowest_ns = now.board[word::SLOWEST_NS];
+    record.took_ns = now.since(before);
+}
+
+/// Kills one victim after the other at a fixed rate. Each second of guest time is one record.
+pub fn run_rate(machine: &mut Machine, results: &mut Results) {
+    if !start(machine, results) {
+        return;
+    }
+    let settings = machine.settings;
+    let interval_ns = settings.interval_us * 1_000;
+    let mut random = Random::of_trial(settings.seed, settings.first);
+    let mut last_kill = machine.look();
+    for trial in results.next..settings.end {
+        machine.tell_trial(trial);
+        let before = machine.look();
+        let mut now = before.clone();
+        while now.since(&before) < 1_000_000_000 {
+            rest(1);
+            now = machine.look();
+            results.set(header::NOW_US, now.now_us());
+            if interval_ns > 0 && now.since(&last_kill) >= interval_ns {
+                let victim = random.below(VICTIMS.len() as u64) as usize;
+                if settings.victims & 1 << victim != 0 {
+                    machine.victims[victim].kill();
+                    last_kill = now.clone();
+                }
+            }
+        }
+        let mut record = Record {
+            trial,
+            state: State::Done,
+            began_us: before.now_us(),
+            starts: results.starts,
+            ..Record::default()
+        };
+        fill(&mut record, &before, &now);
+        record.outcome = Outcome::of(&now.evidence(&before));
+        results.finish(&record);
+    }
+    machine.tell_end();
+    results.set(header::END, ALL_DONE);
+}

@@ -1,0 +1,282 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! `cargo xtask campaign`: puts one fault after the other into the running system, and says what each came to.
+//!
+//! The faults are made by PD `injector` (`pds/injector`), which also judges each trial. The host boots the machine,
+//! takes the records out of its memory, boots again only when the system is lost or enough trials were made, and
+//! judges the disk at the end of each boot. Every trial goes to a file of JSON lines as soon as it is over, so that a
+//! campaign can be interrupted, resumed, and any trial be replayed.
+
+mod boot;
+mod disks;
+mod journal;
+mod report;
+mod stats;
+
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use injector_service::class::Class;
+use injector_service::plan::VICTIMS;
+use injector_service::settings::{Ablation, Mode, Settings};
+
+use crate::cli::{CampaignArgs, SystemArgs};
+use crate::error::{Error, Result};
+use crate::kernels::{self, Choice};
+use crate::qemu::{self, Machine};
+use crate::{build, disk, image, samples, workspace};
+use boot::{Boot, End};
+use disks::Verdict;
+use journal::{BootEntry, Campaign, Journal, Trial};
+
+/// Adds the injector, and a PD that keeps the processor busy: see `demo`.
+const OVERLAYS: [&str; 2] = ["pds/injector/overlay.xml", "pds/test_spin/overlay.xml"];
+/// Guest time without a finished round after which the system is lost. Every timeout of policy.toml is shorter.
+const LOST_AFTER_MS: u64 = 6_000;
+/// Megabytes of the disk.
+const DISK_MEGABYTES: u64 = 64;
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// When the campaign cannot be run, or with `--strict` when a trial ended badly.
+pub fn run(args: &CampaignArgs) -> Result<()> {
+    let choice = kernels::choose(&args.kernel)?;
+    let folder = args
+        .build_dir
+        .join("campaign")
+        .join(choice.target.name().replace(' ', "-"));
+    workspace::make_folder(&folder)?;
+    println!("kernel: {} ({})", choice.target.name(), choice.reason);
+    let setup = Setup::make(args, &choice, &folder)?;
+    if let Some(trial) = args.replay {
+        return replay(args, &setup, trial);
+    }
+    let path = args
+        .trials
+        .clone()
+        .unwrap_or_else(|| folder.join("trials.jsonl"));
+    let campaign = campaign_of(args, &choice);
+    let mut journal = Journal::open(&path, &campaign, args.resume)?;
+    drive(args, &setup, &mut journal)?;
+    finish(args, &journal)
+}
+
+fn finish(args: &CampaignArgs, journal: &Journal) -> Result<()> {
+    let summary = stats::Summary::of(journal);
+    println!("\n{}", report::table(&summary));
+    if let Some(path) = &args.json {
+        workspace::write(path, report::json(journal, &summary).as_bytes())?;
+    }
+    if let Some(path) = &args.html {
+        workspace::write(path, report::html(journal, &summary).as_bytes())?;
+    }
+    println!("trials: {}", journal.path.display());
+    match args.strict && summary.bad() > 0 {
+        true => Err(Error::new(format!(
+            "{} trials or disks ended badly; replay one with --replay N",
+            summary.bad()
+        ))),
+        false => Ok(()),
+    }
+}
+
+fn campaign_of(args: &CampaignArgs, choice: &Choice) -> Campaign {
+    let (kernel, config) = match &choice.target {
+        kernels::Target::Dev => ("dev", "release"),
+        kernels::Target::Sel4 { config, .. } => ("sel4", config.name()),
+    };
+    Campaign {
+        kernel: kernel.to_owned(),
+        config: config.to_owned(),
+        seed: args.seed,
+        classes: args.class.clone(),
+        pds: args.pd.clone(),
+        commit: journal::commit(),
+    }
+}
+
+/// What all boots share.
+pub struct Setup {
+    machine: Machine,
+    board: crate::board::Board,
+    folder: PathBuf,
+    /// The disk that each boot gets a copy of, and the files in it.
+    disk: PathBuf,
+    files: PathBuf,
+    pds: Vec<String>,
+    settings: Settings,
+}
+
+impl Setup {
+    fn make(args: &CampaignArgs, choice: &Choice, folder: &Path) -> Result<Self> {
+        let root = workspace::root();
+        let built = build::build(&SystemArgs {
+            kernel: args.kernel.clone(),
+            system: root.join("system.xml"),
+            overlay: OVERLAYS.map(|path| root.join(path)).to_vec(),
+            search_path: Vec::new(),
+            build_dir: folder.to_path_buf(),
+        })?;
+        let image = image::make_for(&built, &choice.target)?;
+        let files = folder.join("files");
+        samples::make(&files)?;
+        let disk = folder.join("fresh.img");
+        disk::make_ext4(&disk, DISK_MEGABYTES, Some(&files))?;
+        let attached = folder.join("disk.img");
+        let pds = built.loaded.system.pds.iter().map(|pd| pd.name.clone());
+        Ok(Self {
+            machine: Machine {
+                image,
+                // What the host's power cut would do to it is not the question.
+                disk: Some(qemu::with_options(&attached, "cache=unsafe")),
+                icount: true,
+            },
+            pds: pds.collect(),
+            board: built.board,
+            folder: folder.to_path_buf(),
+            disk,
+            files,
+            settings: settings(args)?,
+        })
+    }
+
+    fn attached(&self) -> PathBuf {
+        self.folder.join("disk.img")
+    }
+
+    /// Boots with a fresh disk and runs trials `first..end`.
+    fn boot(&self, first: u64, end: u64, on_trial: &mut dyn FnMut(Trial)) -> Result<Boot> {
+        std::fs::copy(&self.disk, self.attached())
+            .map_err(|error| Error::new(format!("copy the disk: {error}")))?;
+        let settings = Settings {
+            first,
+            end,
+            ..self.settings
+        };
+        boot::run(self, &settings, on_trial)
+    }
+}
+
+fn settings(args: &CampaignArgs) -> Result<Settings> {
+    let mut classes = 0;
+    for name in &args.class {
+        let class = Class::from_name(name).ok_or_else(|| {
+            let all: Vec<_> = Class::ALL.iter().map(|class| class.name()).collect();
+            Error::new(format!("there is no class '{name}'")).help(all.join(", "))
+        })?;
+        classes |= class.bit();
+    }
+    let mut victims = 0;
+    for name in &args.pd {
+        let index = VICTIMS.iter().position(|(victim, _)| victim == name);
+        let index = index.ok_or_else(|| {
+            let all = VICTIMS.map(|(victim, _)| victim);
+            Error::new(format!("'{name}' is no victim")).help(all.join(", "))
+        })?;
+        victims |= 1 << index;
+    }
+    let all_if_none = |mask: u64| if mask == 0 { u64::MAX } else { mask };
+    Ok(Settings {
+        seed: args.seed,
+        first: 0,
+        end: 0,
+        classes: all_if_none(classes),
+        victims: all_if_none(victims),
+        mode: Mode::Trials,
+        ablation: Ablation::None,
+        interval_us: 0,
+        lost_after_ms: LOST_AFTER_MS,
+    })
+}
+
+fn progress(args: &CampaignArgs, done: u64) -> ProgressBar {
+    let bar = ProgressBar::new(args.faults);
+    let style = "{elapsed_precise} {wide_bar} {pos}/{len} {per_sec} {msg}";
+    if let Ok(style) = ProgressStyle::with_template(style) {
+        bar.set_style(style);
+    }
+    bar.set_position(done);
+    bar.reset_eta();
+    bar
+}
+
+/// Boots until all trials are made.
+fn drive(args: &CampaignArgs, setup: &Setup, journal: &mut Journal) -> Result<()> {
+    let mut next = journal.next();
+    let bar = progress(args, next);
+    while next < args.faults {
+        let end = args.faults.min(next + args.per_boot.max(1));
+        let mut failure = None;
+        let boot = setup.boot(next, end, &mut |trial| {
+            bar.set_position(trial.trial + 1);
+            failure = failure.take().or(journal.add_trial(trial).err());
+            bar.set_message(journal.counts());
+        })?;
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        let first = next;
+        next = boot.next;
+        let verdict = disks::judge(setup, &boot);
+        let entry = entry(first, &boot, &verdict);
+        if entry.disk.is_some() || boot.end != End::Done {
+            let kept = setup.folder.join(format!("boot-{first}.serial"));
+            workspace::write(&kept, boot.output.as_bytes())?;
+            bar.println(format!(
+                "boot at trial {first}: {}{}",
+                boot.end.name(),
+                entry
+                    .disk
+                    .as_deref()
+                    .map_or(String::new(), |text| format!("; disk: {text}"))
+            ));
+        }
+        journal.add_boot(entry)?;
+        if boot.next == first {
+            return Err(
+                Error::new(format!("the system did not start: {}", boot.end.name())).help(format!(
+                    "see '{}'",
+                    setup.folder.join(format!("boot-{first}.serial")).display()
+                )),
+            );
+        }
+    }
+    bar.finish();
+    Ok(())
+}
+
+fn entry(first: u64, boot: &Boot, verdict: &Verdict) -> BootEntry {
+    BootEntry {
+        boot: first,
+        next: boot.next,
+        end: boot.end.name().to_owned(),
+        disk: verdict.clone().err(),
+        seconds: boot.elapsed.as_secs_f64(),
+    }
+}
+
+/// Boots as the boot of the recorded trial began, and runs up to it.
+fn replay(args: &CampaignArgs, setup: &Setup, trial: u64) -> Result<()> {
+    let first = args.replay_from.unwrap_or(trial);
+    let mut last = None;
+    let boot = setup.boot(first, trial + 1, &mut |trial| last = Some(trial))?;
+    let serial = setup.folder.join("replay.serial");
+    workspace::write(&serial, boot.output.as_bytes())?;
+    let verdict = disks::judge(setup, &boot);
+    let Some(last) = last else {
+        return Err(Error::new("the system did not start"));
+    };
+    println!(
+        "{}",
+        serde_json::to_string_pretty(&last).unwrap_or_default()
+    );
+    println!(
+        "disk: {}",
+        verdict.err().unwrap_or_else(|| "sound".to_owned())
+    );
+    println!("serial output: {}", serial.display());
+    Ok(())
+}

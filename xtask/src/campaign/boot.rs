@@ -1,0 +1,223 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! One boot of a campaign: QEMU runs, and the injector's records are read out of its memory.
+
+use std::io::Read;
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use injector_service::outcome::Outcome;
+use injector_service::record::{self, RECORD_WORDS, Record, State, header};
+use injector_service::settings::{self, Settings};
+
+use super::Setup;
+use super::journal::Trial;
+use crate::error::{Context, Result};
+use crate::top::memory::{PAGE, Physical};
+use crate::top::qmp::Qmp;
+use crate::{qemu, run, workspace};
+
+/// How often the records are read.
+const POLL: Duration = Duration::from_millis(200);
+/// Guest time that stands still for so long does not go on. A guard: nothing is measured by the host's clock.
+const STANDSTILL: Duration = Duration::from_secs(90);
+/// The application has so long to say what it has left on the disk.
+const LAST_WORDS: Duration = Duration::from_secs(60);
+
+/// How a boot ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All trials were made.
+    Done,
+    /// The injector says that nothing goes on.
+    Lost,
+    /// Not even the injector goes on.
+    Standstill,
+    /// QEMU ended.
+    Exited,
+}
+
+impl End {
+    /// For reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Lost => "lost",
+            Self::Standstill => "standstill",
+            Self::Exited => "exited",
+        }
+    }
+}
+
+/// A finished boot.
+pub struct Boot {
+    /// How it ended.
+    pub end: End,
+    /// The first trial that it did not finish.
+    pub next: u64,
+    /// Its serial output.
+    pub output: String,
+    /// Of the host.
+    pub elapsed: Duration,
+}
+
+struct Records {
+    bytes: Vec<u8>,
+}
+
+impl Records {
+    fn word(&self, offset: usize) -> u64 {
+        let bytes = self.bytes.get(offset..offset + 8);
+        bytes
+            .and_then(|bytes| bytes.try_into().ok())
+            .map_or(0, u64::from_le_bytes)
+    }
+
+    fn header(&self, index: usize) -> u64 {
+        self.word(index * 8)
+    }
+
+    fn record(&self, trial: u64) -> Option<Record> {
+        let offset = Record::offset(trial);
+        let mut words = [0; RECORD_WORDS];
+        for (index, word) in words.iter_mut().enumerate() {
+            *word = self.word(offset + index * 8);
+        }
+        Record::parse(&words).filter(|record| record.trial == trial)
+    }
+}
+
+/// Runs trials `settings.first..settings.end`, each of which is handed over as soon as it is over.
+///
+/// # Errors
+///
+/// When QEMU cannot be started or does not answer.
+pub fn run(setup: &Setup, settings: &Settings, on_trial: &mut dyn FnMut(Trial)) -> Result<Boot> {
+    let path = setup.folder.join("settings.bin");
+    let bytes: Vec<u8> = settings
+        .words()
+        .into_iter()
+        .flat_map(u64::to_le_bytes)
+        .collect();
+    workspace::write(&path, &bytes)?;
+    let mut command = qemu::command(&setup.board, &setup.machine)?;
+    let loader = format!(
+        "loader,file={},addr={:#x},force-raw=on",
+        path.display(),
+        settings::ADDRESS
+    );
+    command.args(["-device", &loader]);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let started = Instant::now();
+    let mut child = command.spawn().context("run QEMU")?;
+    let output = collect(&mut child);
+    let watched = watch(setup, settings, &mut child, &output, on_trial);
+    // Ended already in some cases; an error here means just that.
+    let _ = child.kill();
+    child.wait().context("wait for QEMU")?;
+    let (end, next) = watched?;
+    let output = output.lock().map_or(String::new(), |text| text.clone());
+    Ok(Boot {
+        end,
+        next,
+        output,
+        elapsed: started.elapsed(),
+    })
+}
+
+/// Standard output as it comes.
+fn collect(child: &mut Child) -> Arc<Mutex<String>> {
+    let text = Arc::new(Mutex::new(String::new()));
+    if let Some(mut stream) = child.stdout.take() {
+        let text = Arc::clone(&text);
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = stream.read(&mut buffer) {
+                let part = String::from_utf8_lossy(&buffer[..length]).replace('\r', "");
+                if let Ok(mut text) = text.lock() {
+                    text.push_str(&part);
+                }
+            }
+        });
+    }
+    text
+}
+
+fn connect(setup: &Setup, child: &mut Child) -> Result<Qmp> {
+    let folder = setup.machine.image.parent().unwrap_or(&setup.folder);
+    let socket = qemu::socket(folder)
+        .ok_or_else(|| crate::error::Error::new("the build folder's path is too long"))?;
+    loop {
+        match Qmp::connect(&socket, setup.folder.join("records.bin")) {
+            Ok(qmp) => return Ok(qmp),
+            Err(error) => {
+                if child.try_wait().context("look at QEMU")?.is_some() {
+                    return Err(error);
+                }
+                std::thread::sleep(POLL / 4);
+            }
+        }
+    }
+}
+
+fn watch(
+    setup: &Setup,
+    settings: &Settings,
+    child: &mut Child,
+    output: &Mutex<String>,
+    on_trial: &mut dyn FnMut(Trial),
+) -> Result<(End, u64)> {
+    let mut qmp = connect(setup, child)?;
+    let mut next = settings.first;
+    let mut moved = (0, Instant::now());
+    loop {
+        std::thread::sleep(POLL);
+        let pages = record::BYTES / PAGE as usize;
+        let Ok(bytes) = qmp.read_pages(record::ADDRESS, pages) else {
+            return Ok((End::Exited, next));
+        };
+        let records = Records { bytes };
+        let ours = records.header(header::MAGIC) == record::MAGIC
+            && records.header(header::FIRST) == settings.first;
+        if ours {
+            while let Some(record) = records.record(next).filter(|r| r.state == State::Done) {
+                on_trial(Trial::of(&record, settings.first));
+                next += 1;
+            }
+        }
+        let now = records.header(header::NOW_US);
+        if now != moved.0 {
+            moved = (now, Instant::now());
+        }
+        match records.header(header::END) {
+            2 => {
+                wait_for_last_words(output);
+                return Ok((End::Done, next));
+            }
+            1 => return Ok((End::Lost, next)),
+            _ if moved.1.elapsed() > STANDSTILL => {
+                // The trial at hand is what did it.
+                if let Some(mut record) = records.record(next) {
+                    record.outcome = Outcome::SystemLost;
+                    on_trial(Trial::of(&record, settings.first));
+                    next += 1;
+                }
+                return Ok((End::Standstill, next));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn wait_for_last_words(output: &Mutex<String>) {
+    let started = Instant::now();
+    let is_over = |text: &str| text.contains(run::PASS) || text.contains(run::FAIL);
+    while started.elapsed() < LAST_WORDS && !output.lock().is_ok_and(|text| is_over(&text)) {
+        std::thread::sleep(POLL);
+    }
+}
