@@ -1,12 +1,13 @@
 // Copyright 2026, The Kintsugi authors
 // SPDX-License-Identifier: BSD-2-Clause
 
-//! `cargo xtask campaign`: puts one fault after the other into the running system, and says what each came to.
+//! `cargo xtask campaign`: puts one fault after the other into the running system, and says what each came
+//! to.
 //!
-//! The faults are made by PD `injector` (`pds/injector`), which also judges each trial. The host boots the machine,
-//! takes the records out of its memory, boots again only when the system is lost or enough trials were made, and
-//! judges the disk at the end of each boot. Every trial goes to a file of JSON lines as soon as it is over, so that a
-//! campaign can be interrupted, resumed, and any trial be replayed.
+//! The faults are made by PD `injector` (`pds/injector`), which also judges each trial. The host boots the
+//! machine, takes the records out of its memory, boots again only when the system is lost or enough trials
+//! were made, and judges the disk at the end of each boot. Every trial goes to a file of JSON lines as
+//! soon as it is over, so that a campaign can be interrupted, resumed, and any trial be replayed.
 
 mod boot;
 mod disks;
@@ -32,7 +33,8 @@ use journal::{BootEntry, Campaign, Journal, Trial};
 
 /// Adds the injector, and a PD that keeps the processor busy: see `demo`.
 const OVERLAYS: [&str; 2] = ["pds/injector/overlay.xml", "pds/test_spin/overlay.xml"];
-/// Guest time without a finished round after which the system is lost. Every timeout of policy.toml is shorter.
+/// Guest time without a finished round after which the system is lost. Every timeout of policy.toml is
+/// shorter.
 const LOST_AFTER_MS: u64 = 6_000;
 /// Megabytes of the disk.
 const DISK_MEGABYTES: u64 = 64;

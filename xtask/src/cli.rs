@@ -51,8 +51,8 @@ pub enum Command {
     Test(TestArgs),
     /// Put faults into the running system, one after the other, and say what each came to.
     ///
-    /// Each trial is judged before the next begins; all go to a file as they come, so that the campaign can be
-    /// interrupted and resumed. The machine boots again only when the system is lost.
+    /// Each trial is judged before the next begins; all go to a file as they come, so that the campaign
+    /// can be interrupted and resumed. The machine boots again only when the system is lost.
     Campaign(CampaignArgs),
     /// Measure a service in QEMU, in instructions and guest time, which do not depend on this machine.
     Bench(BenchArgs),

@@ -75,8 +75,8 @@ fn is_over<S>(work: &Work<S>) -> bool {
     work.board.as_ref().is_some_and(Board::is_over)
 }
 
-/// One round: new files are written, then those of the round before are compared once more and removed, then the
-/// new ones are compared.
+/// One round: new files are written, then those of the round before are compared once more and removed,
+/// then the new ones are compared.
 fn turn<S: Service>(
     work: &mut Work<S>,
     standing: &mut Standing,

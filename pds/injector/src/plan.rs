@@ -7,8 +7,8 @@ use crate::class::Class;
 use crate::random::Random;
 use crate::settings::Settings;
 
-/// Victims, in the order of their TCB capabilities in `overlay.xml` (slots 1, 2, ...), with the supervisor that
-/// restarts each one.
+/// Victims, in the order of their TCB capabilities in `overlay.xml` (slots 1, 2, ...), with the supervisor
+/// that restarts each one.
 pub const VICTIMS: [(&str, Option<usize>); 6] = [
     ("supervisor", None),
     ("devices", Some(0)),

@@ -3,9 +3,10 @@
 
 //! One trial's record, as it lies in the region `injector_to_host_records` for the host to read.
 //!
-//! The region has a physical address that no kernel clears, so it survives a reset of the machine, and needs no
-//! console: a trial whose system is lost is on record too. It begins with a header of [`RECORD_WORDS`]
-//! words; the record of trial `n` is at place `n % RECORDS`. A record's state is stored last.
+//! The region has a physical address that no kernel clears, so it survives a reset of the machine, and
+//! needs no console: a trial whose system is lost is on record too. It begins with a header of
+//! [`RECORD_WORDS`] words; the record of trial `n` is at place `n % RECORDS`. A record's state is stored
+//! last.
 
 use crate::outcome::Outcome;
 

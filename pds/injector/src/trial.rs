@@ -15,8 +15,9 @@ use crate::inject::{self, Injected};
 use crate::look::{Machine, Snapshot};
 use crate::{Results, rest};
 
-/// Rounds of the application that a trial has to see: the one in which the fault came, in which also the files of
-/// the round before are compared, and one more, which compares those that were written during the fault.
+/// Rounds of the application that a trial has to see: the one in which the fault came, in which also the
+/// files of the round before are compared, and one more, which compares those that were written during the
+/// fault.
 const ROUNDS: u64 = 2;
 /// A system that goes wrong again and again for so many times the time after which it is lost is lost too.
 const ENDLESS: u64 = 5;
@@ -191,8 +192,8 @@ fn observe(
     }
 }
 
-/// Whether everybody has answered since then. The supervisor is asked once a second only; but those that it asks
-/// answer when it does.
+/// Whether everybody has answered since then. The supervisor is asked once a second only; but those that
+/// it asks answer when it does.
 fn all_alive(now: &Snapshot, since: &Snapshot) -> bool {
     (1..VICTIMS.len()).all(|index| now.beats[index] != since.beats[index])
 }

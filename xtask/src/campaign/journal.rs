@@ -1,8 +1,8 @@
 // Copyright 2026, The Kintsugi authors
 // SPDX-License-Identifier: BSD-2-Clause
 
-//! The file of a campaign: JSON lines, the first says what campaign it is, each other one is a trial or the end of a
-//! boot. A file whose last line was cut off by an interruption is taken up at the line before.
+//! The file of a campaign: JSON lines, the first says what campaign it is, each other one is a trial or
+//! the end of a boot. A file whose last line was cut off by an interruption is taken up at the line before.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -11,10 +11,12 @@ use super::super::journal::{Journal, Trial};
 use super::super::stats::{Counts, Summary, Times};
 use super::recovered;
 
-const STYLE: &str = "body{font:15px/1.45 sans-serif;max-width:1080px;margin:24px auto;padding:0 16px;color:#222}\
+const STYLE: &str = "body{font:15px/1.45 sans-serif;max-width:1080px;margin:24px auto;padding:0 \
+16px;color:#222}\
 table{border-collapse:collapse;margin:8px 0 24px}td,th{padding:3px 9px;border-bottom:1px solid #ddd;\
 text-align:right;font-variant-numeric:tabular-nums}td:first-child,th:first-child{text-align:left}\
-th{background:#f4f4f4}h1{font-size:24px}h2{font-size:18px;margin-top:32px}.bar{height:14px;display:inline-block}\
+th{background:#f4f4f4}h1{font-size:24px}h2{font-size:18px;margin-top:32px}\
+.bar{height:14px;display:inline-block}\
 .key span{margin-right:16px}.key i{display:inline-block;width:12px;height:12px;margin-right:5px}\
 .z{color:#bbb}.bad{color:#b00020;font-weight:bold}code{font-size:12px}";
 
@@ -46,7 +48,8 @@ pub fn html(journal: &Journal, summary: &Summary) -> String {
     );
     let _ = write!(
         page,
-        "<p>Seed {}, sources {}, {} boots, {} of them with something wrong on the disk. {} faults manifested. \
+        "<p>Seed {}, sources {}, {} boots, {} of them with something wrong on the disk. {} faults \
+         manifested. \
          Of those the application noticed nothing but time in {} % (95 % interval after Wilson).</p>",
         campaign.seed,
         escape(&campaign.commit),
@@ -132,7 +135,8 @@ fn section<'a>(
 /// Classes by victims: manifested, and how many of those were not recovered unnoticed.
 fn grid(page: &mut String, summary: &Summary) {
     page.push_str(
-        "<h2>Classes by victims</h2><p>Manifested faults of all trials; in red those that the application noticed, \
+        "<h2>Classes by victims</h2><p>Manifested faults of all trials; in red those that the \
+         application noticed, \
          or worse.</p><table><tr><th></th>",
     );
     for pd in summary.by_pd.keys() {
@@ -164,8 +168,10 @@ fn ms(ns: u64) -> String {
 
 fn times(page: &mut String, summary: &Summary) {
     page.push_str(
-        "<h2>Times, in milliseconds of guest time</h2><p>One instruction is one nanosecond. The injector looks once \
-         per millisecond.</p><table><tr><th>victim</th><th>what</th><th>n</th><th>p50</th><th>p99</th><th>max</th></tr>",
+        "<h2>Times, in milliseconds of guest time</h2><p>One instruction is one nanosecond. The \
+         injector looks once \
+         per millisecond.</p><table><tr><th>victim</th><th>what</th><th>n</th><th>p50</th>\
+         <th>p99</th><th>max</th></tr>",
     );
     let what = [
         "fault to first restart",
@@ -184,8 +190,11 @@ fn times(page: &mut String, summary: &Summary) {
             );
         }
     }
-    page.push_str("</table><p>Share of outages (longest operation while a service was recovered) that were over \
-                   after so long:</p>");
+    page.push_str(
+        "</table><p>Share of outages (longest operation while a service was recovered) \
+    that were over \
+                   after so long:</p>",
+    );
     curves(page, summary);
 }
 
@@ -264,8 +273,10 @@ fn failures(page: &mut String, journal: &Journal) {
     let campaign = &journal.campaign;
     let _ = write!(
         page,
-        "<h2>Every trial that the application noticed ({})</h2><p>Each is run again by <code>cargo xtask campaign \
-         --kernel {} --config {} --seed {} --replay TRIAL --replay-from BOOT</code>.</p><table><tr><th>trial</th>\
+        "<h2>Every trial that the application noticed ({})</h2><p>Each is run again by <code>cargo \
+         xtask campaign \
+         --kernel {} --config {} --seed {} --replay TRIAL --replay-from \
+         BOOT</code>.</p><table><tr><th>trial</th>\
          <th>boot</th><th>victim</th><th>class</th><th>outcome</th><th>place</th><th>was</th><th>became</th>\
          <th>errors, wrong, missing</th><th>timers</th></tr>",
         failed.len(),
@@ -276,7 +287,8 @@ fn failures(page: &mut String, journal: &Journal) {
     for trial in failed.iter().take(FAILURES_SHOWN) {
         let _ = write!(
             page,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td><code>{}</code></td><td><code>{}</code>\
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
+         <td><code>{}</code></td><td><code>{}</code>\
              </td><td><code>{}</code></td><td>{:?}</td><td>{:?}</td></tr>",
             trial.trial,
             trial.boot,
@@ -290,7 +302,10 @@ fn failures(page: &mut String, journal: &Journal) {
             trial.timers
         );
     }
-    page.push_str("</table><h2>Boots</h2><table><tr><th>first trial</th><th>next</th><th>end</th><th>disk</th></tr>");
+    page.push_str(
+        "</table><h2>Boots</h2><table><tr><th>first trial</th><th>next</th>\
+         <th>end</th><th>disk</th></tr>",
+    );
     for boot in journal
         .boots
         .iter()
