@@ -94,12 +94,13 @@ impl Parameters {
     pub fn wall_ns(&self, monotonic_ns: u64) -> u64 {
         let slewed = monotonic_ns.saturating_sub(self.slew_start_ns) >> SLEW_SHIFT;
         let slewed = slewed.min(self.slew_total_ns.unsigned_abs());
-        let wall = monotonic_ns.saturating_add(self.wall_offset_ns);
-        if self.slew_total_ns < 0 {
-            wall.saturating_sub(slewed)
+        // The offset last: what is cut off at the end of time would otherwise run backwards.
+        let run = if self.slew_total_ns < 0 {
+            monotonic_ns.saturating_sub(slewed)
         } else {
-            wall.saturating_add(slewed)
-        }
+            monotonic_ns.saturating_add(slewed)
+        };
+        run.saturating_add(self.wall_offset_ns)
     }
 
     /// A counter value at which at least `delta_ns` have passed since it showed `ticks`, at most
@@ -296,6 +297,64 @@ mod tests {
                 (again.slew_total_ns, again.wall_ns(half)),
                 (0, slewed.wall_ns(half))
             );
+        }
+    }
+
+    use proptest::prelude::*;
+
+    /// All numbers, and more often those near both ends.
+    fn number() -> impl Strategy<Value = u64> {
+        prop_oneof![any::<u64>(), 0u64..1000, u64::MAX - 1000.., 0u64..1 << 50]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Neither clock runs backwards, whatever was set, at whatever time, also at the end of time;
+        /// a step shows what was set, and a slew nothing new at its beginning.
+        #[test]
+        fn clocks_go_forward_and_show_what_was_set(
+            frequency in 1u64..1 << 40,
+            (start, at, wall, target) in (number(), number(), number(), number()),
+            slew: bool,
+            steps in proptest::collection::vec(number(), 1..20),
+        ) {
+            let Some(clock) = Parameters::new(frequency, start, wall) else {
+                return Ok(());
+            };
+            let set = clock.with_wall(target, at, slew);
+            let base = clock.monotonic_ns(at);
+            let expected = if slew {
+                clock.wall_ns(base).max(base)
+            } else {
+                target.max(base)
+            };
+            // The wall clock is at least the monotonic one: times before 1970 plus the uptime are not kept.
+            prop_assert_eq!(set.wall_ns(base), expected);
+            let (mut ticks, mut last) = (at, (base, expected));
+            for step in steps {
+                ticks = ticks.saturating_add(step);
+                let monotonic = set.monotonic_ns(ticks);
+                let now = (monotonic, set.wall_ns(monotonic));
+                prop_assert!(now.0 >= last.0 && now.1 >= last.1, "{last:?} {now:?}");
+                last = now;
+            }
+        }
+
+        /// An alarm is not before the counter, and not so late that a wait of at most 4 s is missed by
+        /// more than a count.
+        #[test]
+        fn alarms_at_the_end_of_time(frequency in 1u64..1 << 40, ticks in number(), delta in number()) {
+            let Some(clock) = Parameters::new(frequency, 0, 0) else {
+                return Ok(());
+            };
+            let alarm = clock.ticks_after(ticks, delta);
+            prop_assert!(alarm >= ticks);
+            let waited = u128::from(alarm - ticks) * u128::from(clock.ns_per_tick) >> SCALE_SHIFT;
+            let wanted = u128::from(delta.min(u64::from(u32::MAX)));
+            let slack = u128::from(NS_PER_SECOND.div_ceil(frequency)) + 1;
+            prop_assert!(waited <= wanted + slack, "{waited} {wanted}");
+            prop_assert!(waited >= wanted || alarm == u64::MAX, "{waited} {wanted}");
         }
     }
 }
