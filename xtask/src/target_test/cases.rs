@@ -84,7 +84,7 @@ const TIMER_STARTS_PACE: &[u8] = &[
 /// How many kills, and how many of them while the service starts: only there it gets to this point.
 const TIMER_KILLS: &[(&str, usize)] = &[
     ("KILL pd=timer", 300),
-    ("KILL pd=timer point=timer.before_notify_all", 5),
+    ("KILL pd=timer point=timer.before_notify_all", 1),
 ];
 
 /// Seed 1; start after 10 periods of 10 ms, wait 2 for the victim, rest 1.
