@@ -120,13 +120,21 @@ impl Liveness {
     }
 
     /// Looks at the children; `seen` has what the vitals of each say, or nothing for one that is
-    /// not watched now. `period_ms` is how often this is called.
-    pub fn look(&mut self, seen: &[Option<Seen>], now_ms: u64, period_ms: u64) -> Findings {
+    /// not watched now. `period_ms` is how often this is called. `caller` is the child that has caused
+    /// this look: it runs because it did so, which keeps the processor from nobody.
+    pub fn look(
+        &mut self,
+        seen: &[Option<Seen>],
+        caller: Option<usize>,
+        now_ms: u64,
+        period_ms: u64,
+    ) -> Findings {
         let since = now_ms.saturating_sub(self.looked_ms.unwrap_or(now_ms));
         self.looked_ms = Some(now_ms);
         let step_ms = since.min(2 * period_ms);
-        for (watched, seen) in self.children.iter_mut().zip(seen) {
+        for (index, (watched, seen)) in self.children.iter_mut().zip(seen).enumerate() {
             watched.take(seen.as_ref());
+            watched.last.runs &= caller != Some(index);
         }
         let mut findings = Findings::default();
         for index in 0..self.children.len().min(seen.len()) {

@@ -110,7 +110,8 @@ impl Watch {
         match self.ticks.take(channels) {
             Tick::Period => {
                 (self.ticked_ms, self.asked_without_tick) = (now_ms(), 0);
-                let found = self.look(epochs, self.ticks.period_ms());
+                let server = self.ticks.server().and_then(|name| self.position(name));
+                let found = self.look(epochs, server, self.ticks.period_ms());
                 return found.map(|(child, hang)| self.noticed(child, hang));
             }
             Tick::Silence => {
@@ -130,6 +131,7 @@ impl Watch {
     fn look(
         &mut self,
         epochs: impl Iterator<Item = Option<u32>>,
+        caller: Option<usize>,
         period_ms: u64,
     ) -> Option<(usize, Hang)> {
         let seen: Vec<_> = self
@@ -152,7 +154,7 @@ impl Watch {
                 })
             })
             .collect();
-        let findings = self.liveness.look(&seen, now_ms(), period_ms);
+        let findings = self.liveness.look(&seen, caller, now_ms(), period_ms);
         pd_setup::occupied(findings.occupied);
         for (index, child) in self.children.iter().enumerate() {
             if let Some(channel) = child.channel.filter(|_| findings.ask & 1 << index != 0) {
@@ -188,7 +190,7 @@ impl Watch {
         }
         self.asked_ms = now;
         self.asked_without_tick += 1;
-        let found = self.look(epochs, now.saturating_sub(asked));
+        let found = self.look(epochs, None, now.saturating_sub(asked));
         if let Some((child, hang)) = found.filter(|(child, _)| *child != server) {
             return Some(self.noticed(child, hang));
         }

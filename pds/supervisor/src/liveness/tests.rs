@@ -11,6 +11,8 @@ const PERIOD: u64 = 20;
 struct World {
     liveness: Liveness,
     seen: [Option<Seen>; 2],
+    /// Who sends the ticks, if it is one of them.
+    caller: Option<usize>,
     now: u64,
 }
 
@@ -30,6 +32,7 @@ impl World {
         let mut world = Self {
             liveness,
             seen: [Some(seen); 2],
+            caller: None,
             now: 1_000,
         };
         world.look(&[0, 1]);
@@ -48,7 +51,8 @@ impl World {
 
     fn look_after(&mut self, after_ms: u64, answering: &[usize]) -> Findings {
         self.now += after_ms;
-        let findings = self.liveness.look(&self.seen, self.now, PERIOD);
+        let (seen, caller) = (&self.seen, self.caller);
+        let findings = self.liveness.look(seen, caller, self.now, PERIOD);
         for child in answering
             .iter()
             .filter(|child| findings.ask & 1 << **child != 0)
@@ -115,6 +119,15 @@ fn who_is_below_a_busy_one_is_not_judged() {
     assert_eq!(world.until_hung(&[0]), (100, None));
     world.seen(0).runs = false;
     assert_eq!(world.until_hung(&[0]).1, Some((1, Hang::Silent)));
+}
+
+#[test]
+fn who_sends_the_tick_hides_nobody_by_running() {
+    let mut world = World::new();
+    world.caller = Some(0);
+    // The time service is at work at every tick, for that is when it sends it.
+    world.seen(0).runs = true;
+    assert_eq!(world.until_hung(&[0]), (4, Some((1, Hang::Silent))));
 }
 
 #[test]
