@@ -8,6 +8,7 @@
 //! the cache, [`store`] has the cache and makes transactions with crate `jbd2`, `block_io` shows that to
 //! `rsext4`, [`volume`], [`path`] and [`operations`] are the file system, [`results`] remembers what
 //! operations returned, [`request`] checks what clients ask for, [`service`] takes it from their tables.
+//! [`seal`] says which handles are ours, [`entropy`] where its key comes from.
 //!
 //! Invariant: what a client has been told is in the journal on the disk, and so is what it was told.
 
@@ -20,6 +21,7 @@ pub mod blk_disk;
 mod block_io;
 pub mod clock;
 pub mod disk;
+pub mod entropy;
 pub mod index;
 pub mod layout;
 pub mod mount;
@@ -28,6 +30,7 @@ pub mod path;
 pub mod raw;
 pub mod request;
 pub mod results;
+pub mod seal;
 pub mod service;
 pub mod state;
 pub mod store;

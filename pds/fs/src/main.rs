@@ -10,13 +10,16 @@
 extern crate alloc;
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use fs_service::blk_disk::{BlkDisk, BlockPeer};
 use fs_service::clock::InodeClock;
 use fs_service::disk::DiskError;
+use fs_service::entropy::{self, Source};
 use fs_service::index::Index;
 use fs_service::mount::MountError;
+use fs_service::seal::Seals;
 use fs_service::service::{ClientRegions, Service};
 use fs_service::state;
 use fs_service::volume::Volume;
@@ -65,11 +68,13 @@ fn init() -> impl Handler {
         .iter()
         .map(|(name, _)| channel_to(&topology, name))
         .collect();
-    let service = Service::new(volume, clients, recovery::epoch());
+    let seals = seals(&topology, wall_clock.as_ref(), &mut state);
+    let service = Service::new(volume, clients, recovery::epoch(), seals);
     let service = service.unwrap_or_else(|error| panic!("system.xml: {error}"));
     let mut handler = Fs {
         service,
         channels,
+        names: names.iter().map(|(name, _)| (*name).into()).collect(),
         clock,
         wall_clock,
     };
@@ -86,6 +91,8 @@ struct Fs {
     service: Service<Disk>,
     /// Channel of each client, in the order in which the service knows them.
     channels: Vec<Channel>,
+    /// Their names.
+    names: Vec<String>,
     clock: InodeClock,
     wall_clock: Option<Clock>,
 }
@@ -99,6 +106,10 @@ impl Fs {
             .run_batch(&mut |client| channels[client].notify())
         {}
         self.service.idle();
+        for report in self.service.refusals().take_reports() {
+            let (name, what) = (&self.names[report.client], report.refusal.what());
+            log::warn!("REFUSED pd={name} count={}: a handle {what}", report.count);
+        }
     }
 }
 
@@ -109,6 +120,30 @@ impl Handler for Fs {
         self.serve();
         Ok(())
     }
+}
+
+/// What is at the start of QEMU's memory, as far as it is looked at.
+const TREE_BYTES_MAX: usize = 0x10000;
+
+/// This boot's seals: their key is made by our first life.
+fn seals(topology: &Topology<'_>, wall_clock: Option<&Clock>, state: &mut SharedMut) -> Seals {
+    let key = state::key(state).unwrap_or_else(|| {
+        let mut tree = Vec::new();
+        if let Some(region) = topology.region("device_tree") {
+            let region = pd_setup::reads(&region);
+            tree.resize(region.len().min(TREE_BYTES_MAX), 0);
+            region.read_bytes(0, &mut tree);
+        }
+        let wall_ns = wall_clock.map_or(0, |clock| clock.system_time().as_nanos());
+        let (key, source) = entropy::key(&tree, [recovery::ticks(), wall_ns]);
+        match source {
+            Source::Seed => log::info!("handles are sealed with a random key"),
+            Source::Clocks => log::warn!("no random seed: a client may guess the key of handles"),
+        }
+        state::set_key(state, &key);
+        key
+    });
+    Seals::new(key)
 }
 
 fn set_clock(clock: &InodeClock, wall_clock: Option<&Clock>) {

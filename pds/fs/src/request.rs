@@ -7,7 +7,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use proto::fs::{
-    CursorWire, Errno, Handle, NAME_BYTES_MAX, OPEN_CREATE, OPEN_DIRECTORY, OPEN_FLAGS,
+    CursorWire, Errno, Handle, NAME_BYTES_MAX, OPEN_CREATE, OPEN_DIRECTORY, OPEN_FLAGS, OPEN_READ,
     OPEN_TRUNCATE, OPEN_WRITE, Operation, PATH_BYTES_MAX, Place, RENAME_NO_REPLACE, RequestWire,
     TRANSFER_BYTES_MAX, VERSION,
 };
@@ -168,6 +168,25 @@ impl Request {
         let new = input(from, &second, wire.input.length.get(), PATH_BYTES_MAX)?;
         let replace = flags & RENAME_NO_REPLACE == 0;
         Ok(Self::Rename { old, new, replace })
+    }
+
+    /// The handle that the client shows, and what it has to be good for.
+    pub fn handle(&mut self) -> Option<(&mut Handle, u32)> {
+        match self {
+            Self::Read { handle, .. } | Self::Readdir { handle, .. } => Some((handle, OPEN_READ)),
+            Self::Write { handle, .. }
+            | Self::Append { handle, .. }
+            | Self::Truncate { handle, .. } => Some((handle, OPEN_WRITE)),
+            Self::Fstat { handle, .. } => Some((handle, 0)),
+            Self::Open { .. }
+            | Self::Fsync
+            | Self::Mkdir { .. }
+            | Self::Unlink { .. }
+            | Self::Rmdir { .. }
+            | Self::Rename { .. }
+            | Self::Stat { .. }
+            | Self::Statfs { .. } => None,
+        }
     }
 
     /// Whether the request changes the file system, so that it must not run twice.

@@ -18,6 +18,7 @@ use sel4_shared_memory::{SharedMut, SharedRef};
 use crate::disk::Disk;
 use crate::operations::Failure;
 use crate::request::Request;
+use crate::seal::{Owner, Refusal, Refusals, Seals};
 use crate::volume::Volume;
 
 /// The regions that one client shares with us.
@@ -63,6 +64,8 @@ pub struct Service<D: Disk> {
     notify: u64,
     /// Requests that were answered with a recorded completion.
     recorded: u64,
+    seals: Seals,
+    refusals: Refusals,
 }
 
 impl<D: Disk> Service<D> {
@@ -75,6 +78,7 @@ impl<D: Disk> Service<D> {
         volume: Result<Volume<D>, Errno>,
         clients: Vec<ClientRegions>,
         epoch: u32,
+        seals: Seals,
     ) -> Result<Self, AttachError> {
         let mut attached = Vec::new();
         for client in clients {
@@ -89,6 +93,8 @@ impl<D: Disk> Service<D> {
             volume,
             notify: 0,
             recorded: 0,
+            seals,
+            refusals: Refusals::default(),
         })
     }
 
@@ -100,6 +106,11 @@ impl<D: Disk> Service<D> {
     /// How many requests of an earlier life turned out to have had their effects already.
     pub fn recorded_count(&self) -> u64 {
         self.recorded
+    }
+
+    /// The handles that clients were refused.
+    pub fn refusals(&mut self) -> &mut Refusals {
+        &mut self.refusals
     }
 
     /// Ends; gives the volume back.
@@ -200,9 +211,13 @@ impl<D: Disk> Service<D> {
             Err(errno) => return (CompletionWire::failed(*errno), false),
         };
         let regions = &mut self.clients[client];
-        let request = match Request::check(wire, &regions.input, &regions.output) {
+        let mut request = match Request::check(wire, &regions.input, &regions.output) {
             Ok(request) => request,
             Err(errno) => return (CompletionWire::failed(errno), false),
+        };
+        let owner = Owner {
+            client,
+            life: regions.server.client_epoch().unwrap_or(0),
         };
         let place = RecordPlace {
             client,
@@ -213,18 +228,38 @@ impl<D: Disk> Service<D> {
             match volume.recorded(&place) {
                 Ok(Some(recorded)) => {
                     self.recorded += 1;
-                    return (recorded, false);
+                    Ok(recorded)
                 }
                 Ok(None) if ticket.attempt() >= ATTEMPTS_MAX => Err(Errno::Io),
-                Ok(None) => volume.run_whole(&request, &place, &mut regions.output),
+                Ok(None) => unsealed(&mut request, &self.seals, owner)
+                    .map_err(|refusal| refuse(&mut self.refusals, client, refusal))
+                    .and_then(|()| volume.run_whole(&request, &place, &mut regions.output)),
                 Err(errno) => Err(errno),
             }
         } else {
-            volume.run_whole(&request, &place, &mut regions.output)
+            unsealed(&mut request, &self.seals, owner)
+                .map_err(|refusal| refuse(&mut self.refusals, client, refusal))
+                .and_then(|()| volume.run_whole(&request, &place, &mut regions.output))
         };
-        let completion = completion.unwrap_or_else(CompletionWire::failed);
+        let mut completion = completion.unwrap_or_else(CompletionWire::failed);
+        if let (Request::Open { flags, .. }, 0) = (&request, completion.status.get()) {
+            completion.handle = self.seals.seal(owner, &completion.handle, *flags);
+        }
         (completion, request == Request::Fsync)
     }
+}
+
+/// Checks the handle in a request and takes its seal off.
+fn unsealed(request: &mut Request, seals: &Seals, owner: Owner) -> Result<(), Refusal> {
+    if let Some((handle, rights)) = request.handle() {
+        *handle = seals.check(owner, handle, rights)?;
+    }
+    Ok(())
+}
+
+fn refuse(refusals: &mut Refusals, client: usize, refusal: Refusal) -> Errno {
+    refusals.add(client, refusal);
+    refusal.errno()
 }
 
 /// Whose request it is.

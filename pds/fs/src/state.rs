@@ -8,10 +8,16 @@
 //! | 0 | [`MAGIC`], stored last |
 //! | 8 | number of this boot (see [`crate::results`]) |
 //! | 16 | the same, inverted |
+//! | 24 | [`KEY_MAGIC`], stored last |
+//! | 32 | the key of this boot (see [`crate::seal`]), 16 bytes |
+//! | 48 | CRC-32C of the key |
 //!
 //! The region is zero when the system boots and is kept over restarts of ours.
 
+use jbd2::checksum::{SEED, crc32c};
 use sel4_shared_memory::SharedMut;
+
+use crate::seal::Key;
 
 /// "KFSSTATE", version 1.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"KFSSTAT1");
@@ -27,6 +33,27 @@ pub fn set_boot(region: &mut SharedMut, boot: u64) {
     region.store_u64(8, boot);
     region.store_u64(16, !boot);
     region.store_u64(0, MAGIC);
+}
+
+/// "KFSKEY", version 1.
+pub const KEY_MAGIC: u64 = u64::from_le_bytes(*b"KFSKEY01");
+
+fn checksum(key: &Key) -> u64 {
+    u64::from(crc32c(SEED, &key.0.map(u64::to_le_bytes).concat()))
+}
+
+/// The key of this boot, if an earlier life has stored it.
+pub fn key(region: &SharedMut) -> Option<Key> {
+    let key = Key([region.load_u64(32), region.load_u64(40)]);
+    (region.load_u64(24) == KEY_MAGIC && region.load_u64(48) == checksum(&key)).then_some(key)
+}
+
+/// Stores the key for later lives.
+pub fn set_key(region: &mut SharedMut, key: &Key) {
+    region.store_u64(32, key.0[0]);
+    region.store_u64(40, key.0[1]);
+    region.store_u64(48, checksum(key));
+    region.store_u64(24, KEY_MAGIC);
 }
 
 #[cfg(test)]
@@ -47,5 +74,21 @@ mod tests {
         let mut whole = region.shared_mut(&Life::endless());
         set_boot(&mut whole, 7);
         assert_eq!(boot(&whole), Some(7));
+    }
+
+    #[test]
+    fn a_key_is_whole_or_not_there() {
+        let region = HostRegion::new(64);
+        for steps in 0..4 {
+            let life = Life::of_steps(steps);
+            let mut half = region.shared_mut(&life);
+            assert!(life.run(|| set_key(&mut half, &Key([5, 6]))).is_err());
+            assert_eq!(key(&half), None);
+        }
+        let mut whole = region.shared_mut(&Life::endless());
+        set_key(&mut whole, &Key([5, 6]));
+        assert_eq!(key(&whole), Some(Key([5, 6])));
+        whole.store_u64(40, 7);
+        assert_eq!(key(&whole), None);
     }
 }

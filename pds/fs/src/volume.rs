@@ -322,11 +322,7 @@ impl<D: Disk> Volume<D> {
     pub fn open_file(&mut self, handle: &Handle) -> Result<InodeInfo, Errno> {
         let inode = handle.inode.get();
         let reserved = inode != ROOT_INODE && inode < FIRST_INODE;
-        if reserved
-            || inode == self.results.inode
-            || handle.reserved.get() != 0
-            || handle.seal.get() != 0
-        {
+        if reserved || inode == self.results.inode {
             return Err(Errno::BadHandle);
         }
         let number = InodeNumber::new(inode).map_err(|_| Errno::BadHandle)?;

@@ -93,8 +93,11 @@ fn concurrent_appends_and_creates_happen_exactly_once() {
         let mut random = Random::new(trial + 1);
         let world = World::new(disk.clone(), 2);
         let mut clients = [RawClient::new(&world, 0), RawClient::new(&world, 1)];
-        let slot = clients[0].open("/shared", OPEN_WRITE | OPEN_CREATE);
-        let handle = clients[0].finish()[&slot.index()].handle;
+        // Each opens it: a handle is no good to anybody else.
+        let handles = clients.each_mut().map(|client| {
+            let slot = client.open("/shared", OPEN_WRITE | OPEN_CREATE);
+            client.finish()[&slot.index()].handle
+        });
         world.borrow_mut().deaths = (0..30).map(|_| random.below(60)).collect();
         world.borrow_mut().kill();
         let mut log: Vec<u8> = Vec::new();
@@ -105,7 +108,7 @@ fn concurrent_appends_and_creates_happen_exactly_once() {
                 for index in 0..10u8 {
                     let mark = [number as u8, round, index, 0xee];
                     let data = mark.repeat(1 + random.below(500) as usize);
-                    appends.push((number, client.append(handle, &data), data));
+                    appends.push((number, client.append(handles[number], &data), data));
                 }
                 let flags = OPEN_WRITE | OPEN_CREATE | OPEN_EXCLUSIVE;
                 creates.push((number, client.open(&format!("/once{round}"), flags)));

@@ -88,6 +88,11 @@ impl OpenOptions {
         self
     }
 
+    /// Flags and mode of the request.
+    pub(crate) fn wire(&self) -> (u32, u32) {
+        (self.flags, self.mode.unwrap_or(0o644))
+    }
+
     /// Whether reading is allowed.
     pub const fn can_read(&self) -> bool {
         self.flags & OPEN_READ != 0
@@ -111,18 +116,14 @@ impl OpenOptions {
     pub fn open(&self, fs: &FileSystem, path: &str) -> Result<File, Error> {
         let completion = fs.call(|connection| {
             let mut request = connection.request_with_paths(Operation::Open, path, "")?;
-            request.flags = self.flags.into();
-            request.mode = self.mode.unwrap_or(0o644).into();
+            let (flags, mode) = self.wire();
+            request.flags = flags.into();
+            request.mode = mode.into();
             connection.call(&request)
         })?;
         let kind = Kind::from_number(completion.kind.get()).ok_or(Error::BadAnswer)?;
-        Ok(File {
-            fs: fs.clone(),
-            handle: completion.handle,
-            kind,
-            options: *self,
-            position: 0,
-        })
+        let handle = completion.handle;
+        Ok(File::assembled(fs, handle, kind, *self, 0))
     }
 }
 
@@ -143,6 +144,22 @@ impl core::fmt::Debug for File {
 }
 
 impl File {
+    pub(crate) fn assembled(
+        fs: &FileSystem,
+        handle: Handle,
+        kind: Kind,
+        options: OpenOptions,
+        position: u64,
+    ) -> Self {
+        Self {
+            fs: fs.clone(),
+            handle,
+            kind,
+            options,
+            position,
+        }
+    }
+
     /// Opens a file for reading.
     ///
     /// # Errors

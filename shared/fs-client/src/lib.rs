@@ -20,6 +20,8 @@
 //! After a restart of this program, requests of its earlier life are left to finish before the first new
 //! one is made; their results are dropped.
 //!
+//! Servers, which must not wait, use [`events`] instead.
+//!
 //! Paths begin at the root of the file system. One write of up to [`TRANSFER_BYTES_MAX`] bytes happens
 //! whole or not at all; longer ones are several.
 //!
@@ -33,9 +35,11 @@ extern crate alloc;
 mod connection;
 mod directory;
 mod error;
+pub mod events;
 mod file;
 mod metadata;
 mod peer;
+mod record;
 
 pub use connection::Regions;
 pub use directory::{DirEntry, ReadDir};
@@ -46,6 +50,7 @@ pub use metadata::{Metadata, Space};
 pub use peer::ChannelPeer;
 pub use peer::Peer;
 pub use proto::fs::{Errno, Handle, Kind as FileType};
+pub use record::FileRecord;
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;

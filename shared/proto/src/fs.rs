@@ -8,8 +8,9 @@
 //! `fs_to_<client>_data` (service to client: bytes read, directory entries, [`StatWire`],
 //! [`StatfsWire`]). The client chooses the place in both regions, the service checks it.
 //!
-//! The service keeps nothing about open files. A [`Handle`] names a file by inode and generation, and
-//! is what `open` returns; the position is the client library's. So nothing is lost with the service.
+//! The service keeps nothing about open files. A [`Handle`] names a file by inode and generation, under
+//! the service's seal, and is what `open` returns; position and append mode are the client library's. So
+//! nothing is lost with the service.
 //!
 //! Restart of the service: an unfinished request is run again, or, when its effects are already on
 //! the disk, answered with the recorded completion. So each operation takes effect exactly once.
@@ -181,7 +182,15 @@ impl Kind {
     }
 }
 
-/// Names a file for as long as it exists, across restarts of everything.
+/// Bits of a handle's scope that say what it is for: [`OPEN_READ`], [`OPEN_WRITE`].
+pub const HANDLE_RIGHTS: u32 = OPEN_READ | OPEN_WRITE;
+/// From this bit on, a handle's scope has the lower bits of the client's epoch.
+pub const HANDLE_LIFE_SHIFT: u32 = 8;
+
+/// Names a file for as long as it exists, to the client that opened it, across restarts of the service.
+///
+/// Opaque to the client, which keeps it. One that was edited, or that another client or an earlier life of
+/// the client was given, is refused with `EBADF` or `ESTALE`, and reported.
 #[derive(
     Clone,
     Copy,
@@ -199,11 +208,11 @@ impl Kind {
 pub struct Handle {
     /// Inode number; 0 is no handle.
     pub inode: U32,
-    /// Must be zero.
-    pub reserved: U32,
+    /// What the client may do with the file ([`HANDLE_RIGHTS`]), and in which of its lives.
+    pub scope: U32,
     /// Tells files apart that had the same inode number one after the other.
     pub generation: U64,
-    /// For a seal over the handle and its client; zero in this version.
+    /// The service's seal over the handle and its client. `open` gives it; a handle without is refused.
     pub seal: U64,
 }
 

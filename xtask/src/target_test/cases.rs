@@ -371,6 +371,30 @@ pub const ALL: &[Case] = &[
     files::CASE_BLANK,
     files::CASE_POWER,
     Case {
+        name: "files_handles",
+        what: "stolen, edited and old handles are refused and reported, while the services die",
+        system: SystemUnderTest::Ours(&[
+            "pds/test_handles/overlay.xml",
+            "pds/app_sqlite/chaos.xml",
+            "pds/chaos/seed.xml",
+        ]),
+        prefill: &[("chaos.seed", SQLITE_PACE)],
+        disk: Disk::Ext4(64),
+        expect: &[
+            " fs: handles are sealed with a random key",
+            "REFUSED pd=test_thief count=",
+            "REFUSED pd=test_handles count=",
+            " test_thief: KINTSUGI|PASS handles",
+            " test_handles: KINTSUGI|PASS handles",
+        ],
+        at_least: &[("KILL pd=fs", 3), ("FAULT pd=test_handles", 1)],
+        host_cached: true,
+        icount: true,
+        timeout_s: 600,
+        after: Some(disk::check_files),
+        ..PLAIN
+    },
+    Case {
         name: "supervision_quiet",
         what: "the application works at full load, and nobody is taken for hung",
         expect: &[run::PASS],

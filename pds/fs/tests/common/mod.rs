@@ -17,6 +17,7 @@ use std::rc::Rc;
 use fs_client::{FileSystem, Peer, Regions};
 use fs_service::clock::InodeClock;
 use fs_service::index::Index;
+use fs_service::seal::{Key, Seals};
 use fs_service::service::{ClientRegions, Service};
 use fs_service::store::Counters;
 use fs_service::volume::Volume;
@@ -115,6 +116,7 @@ impl World {
         let disk = SimDisk::new(&self.media, &self.memory, &life);
         let links = self.links.clone();
         let boot = self.boot;
+        let boot_key = 7;
         let index = self.index.as_ref();
         let index = index.map(|region| Index::new(region.shared_mut(&life)));
         let started = life.run(|| {
@@ -128,7 +130,8 @@ impl World {
                 }
             };
             let links = links.iter().map(|link| link.service_side(&life)).collect();
-            Service::new(volume, links, epoch).expect("the regions are large enough")
+            let seals = Seals::new(Key([boot_key, 2]));
+            Service::new(volume, links, epoch, seals).expect("the regions are large enough")
         });
         match started {
             Ok(mut service) => {
