@@ -13,7 +13,7 @@ fn golden_request() {
         flags: RENAME_NO_REPLACE.into(),
         handle: Handle {
             inode: 0x11.into(),
-            reserved: 0.into(),
+            scope: 0.into(),
             generation: 0x2233.into(),
             seal: 0.into(),
         },
