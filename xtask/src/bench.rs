@@ -168,6 +168,7 @@ fn boot(args: &BenchArgs, bench: &Bench, run: &Run, target: &Target) -> Result<V
         image: image::make_for(&built, target)?,
         disk: make_disk(run, &folder)?,
         icount: true,
+        extra: &[],
     };
     let watch = Watch {
         until: vec![format!("{} bench", run::PASS)],

@@ -135,6 +135,7 @@ impl Setup {
                 // What the host's power cut would do to it is not the question.
                 disk: Some(qemu::with_options(&attached, "cache=unsafe")),
                 icount: true,
+                extra: &[],
             },
             pds: pds.collect(),
             board: built.board,

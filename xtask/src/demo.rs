@@ -108,6 +108,7 @@ fn boot(
         image: image::make_for(&built, &choice.target)?,
         disk: Some(disk.to_path_buf()),
         icount: !args.wall,
+        extra: &[],
     };
     let watch = Watch {
         until: vec![run::PASS.to_owned()],

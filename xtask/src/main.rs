@@ -23,6 +23,7 @@ mod error;
 mod image;
 mod kernels;
 mod overlay;
+mod partitions;
 mod policy;
 mod qemu;
 mod run;

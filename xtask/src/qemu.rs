@@ -38,6 +38,8 @@ pub struct Machine {
     pub disk: Option<PathBuf>,
     /// Count instructions.
     pub icount: bool,
+    /// Arguments besides those of the board.
+    pub extra: &'static [&'static str],
 }
 
 /// When to stop.
@@ -109,6 +111,7 @@ pub fn command(board: &Board, machine: &Machine) -> Result<Command> {
     if machine.icount {
         command.args(ICOUNT);
     }
+    command.args(machine.extra);
     if let Some(path) = socket(build_dir(machine)) {
         let argument = format!("unix:{},server=on,wait=off", path.display());
         command.args(["-qmp", &argument]);

@@ -29,6 +29,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         image,
         disk: args.disk.clone(),
         icount: args.icount,
+        extra: &[],
     };
     if args.interactive {
         return match qemu::interactive(&built.board, &machine)? {

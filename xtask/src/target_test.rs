@@ -3,9 +3,11 @@
 
 //! `cargo xtask test`: system tests in QEMU, the same list on every kernel that is there.
 //!
-//! A test is a row of [`cases::ALL`]: a system, a disk, and what its serial output must say. With
-//! `--all` the host's tests, the tidy check and the check of system.xml run first and count too.
+//! A test is a row of [`cases::ALL`] or of an area's own list: a system, a disk, and what its serial
+//! output must say. With `--all` the host's tests, the tidy check and the check of system.xml run first
+//! and count too.
 
+mod block;
 mod cases;
 mod files;
 mod host;
@@ -56,7 +58,7 @@ impl Tally {
 /// When a test fails, or nothing could be run.
 pub fn run(args: &TestArgs) -> Result<()> {
     if args.list {
-        for case in cases::ALL {
+        for case in all() {
             println!("{:24} {}", case.name, case.what);
         }
         return Ok(());
@@ -67,10 +69,7 @@ pub fn run(args: &TestArgs) -> Result<()> {
     if args.all {
         tally.add(host::run()?);
     }
-    let selected: Vec<_> = cases::ALL
-        .iter()
-        .filter(|case| wanted(args, case))
-        .collect();
+    let selected: Vec<_> = all().filter(|case| wanted(args, case)).collect();
     if selected.is_empty() {
         return Err(Error::new("no test has such a name").help("cargo xtask test --list"));
     }
@@ -90,7 +89,7 @@ pub fn run(args: &TestArgs) -> Result<()> {
     }
     println!("\n{kernels_line}");
     if args.names.is_empty() {
-        let left = cases::ALL.iter().filter(|case| case.by_name);
+        let left = all().filter(|case| case.by_name);
         let names: Vec<_> = left.map(|case| case.name).collect();
         println!("only run when named: {}", names.join(", "));
     }
@@ -106,6 +105,10 @@ pub fn run(args: &TestArgs) -> Result<()> {
         0 => Ok(()),
         _ => Err(Error::rendered(String::new())),
     }
+}
+
+fn all() -> impl Iterator<Item = &'static cases::Case> {
+    cases::ALL.iter().chain(block::ALL)
 }
 
 fn test_folder(args: &TestArgs) -> PathBuf {

@@ -16,6 +16,7 @@ extern crate alloc;
 
 mod device;
 mod gpt;
+mod places;
 mod service;
 mod virtio;
 mod virtqueue;
@@ -25,5 +26,6 @@ mod watchdog;
 mod tests;
 
 pub use device::{Command, Device, Info, Outcome, TAGS};
+pub use places::{NOTE_BYTES, Place, Places};
 pub use service::{ClientMemory, Service, Share};
 pub use virtio::{NoDisk, VirtioDisk};

@@ -10,12 +10,14 @@
 extern crate alloc;
 
 use alloc::{format, vec::Vec};
+use core::num::NonZero;
 
-use blk_service::{ClientMemory, Service, Share, VirtioDisk};
+use blk_service::{ClientMemory, NOTE_BYTES, Place, Places, Service, Share, VirtioDisk};
 use mmio::UniqueMmioPointer;
 use sel4_microkit::{
     Channel, ChannelSet, DeferredAction, Handler, Infallible, protection_domain, var,
 };
+use sel4_shared_memory::{SharedMut, SharedRef};
 use topology::{Region, Topology};
 use virtio_drivers::transport::DeviceTypeError;
 use virtio_drivers::transport::mmio::{MmioError, MmioTransport, VirtIOHeader};
@@ -34,31 +36,41 @@ fn init() -> impl Handler {
     pd_setup::log();
     // The transport would tell its life's story at every start.
     log::set_max_level(log::LevelFilter::Info);
-    let topology = pd_setup::topology();
-    let disk = find_disk(&topology);
-    let clients: Vec<_> = topology.clients(topology.name(), "requests").collect();
-    let channels = clients
-        .iter()
-        .map(|(client, _)| channel_to(&topology, client))
-        .collect();
-    let memories = clients
-        .iter()
-        .map(|(client, _)| client_memory(&topology, client));
+    let (places, dma) = find_places();
+    let disk = find_disk(dma, places.dma_paddr);
+    let memories = places.clients.iter().map(client_memory);
     let service = Service::attach(disk, memories, recovery::epoch());
     let service = service.unwrap_or_else(|error| panic!("system.xml: {error}"));
+    let channel = |place: &Place| Channel::new(place.channel as usize);
     let mut handler = Blk {
         service,
-        channels,
+        channels: places.clients.iter().map(channel).collect(),
         questions: pd_setup::hear_questions(),
         interrupted: false,
+        ready: None,
     };
-    // Unfinished requests first, then word to everybody: a client may have notified a dead life.
+    recovery::fault_point!("blk.attached");
+    // Unfinished requests first; clients whose completions a dead life may not have told them of
+    // are among those that are notified.
     handler.serve();
-    for client in &handler.channels {
-        client.notify();
+    recovery::fault_point!("blk.served");
+    if recovery::epoch() == 0 || handler.service.in_progress_count() == 0 {
+        recovery::ready();
+    } else {
+        handler.ready = Some(Ready {
+            since: recovery::ticks(),
+            events: 0,
+        });
     }
-    recovery::ready();
     handler
+}
+
+/// A life with work waiting does that first, and then says that it was ready.
+struct Ready {
+    /// When it was.
+    since: u64,
+    /// Events since then.
+    events: u32,
 }
 
 struct Blk {
@@ -69,9 +81,22 @@ struct Blk {
     questions: Channel,
     /// The interrupt is to be acknowledged at the kernel.
     interrupted: bool,
+    /// Still to be said.
+    ready: Option<Ready>,
 }
 
 impl Blk {
+    /// Says it with the event after the one that completed something, when the client has that.
+    #[cold]
+    fn say_ready(&mut self, at_once: bool) {
+        let Some(ready) = &mut self.ready else { return };
+        ready.events += 1;
+        if at_once || ready.events > 1 {
+            recovery::ready_since(ready.since);
+            self.ready = None;
+        }
+    }
+
     fn serve(&mut self) {
         let clients = self.service.run();
         self.tell(clients);
@@ -107,6 +132,9 @@ impl Handler for Blk {
         } else {
             self.serve();
         }
+        if self.ready.is_some() {
+            self.say_ready(channels.contains(self.questions));
+        }
         Ok(())
     }
 
@@ -120,8 +148,96 @@ fn now_ms() -> u64 {
     recovery::ticks() / (recovery::ticks_per_second() / 1_000)
 }
 
+/// What system.xml says of the clients, and the memory for the device.
+fn find_places() -> (Places, SharedMut) {
+    let (vaddr, size) = (*var!(dma_vaddr: usize = 0), *var!(dma_size: usize = 0));
+    let dma = SharedMut::from_mapped(vaddr, size).expect("system.xml: blk_dma sets dma_vaddr");
+    assert!(size > NOTE_BYTES, "system.xml: blk_dma is too small");
+    let (dma, mut note) = dma.split_at(size - NOTE_BYTES);
+    let key = pd_setup::topology_key();
+    let known = match recovery::epoch() {
+        // A note would be of an earlier boot.
+        0 => None,
+        _ => Places::load(&note.as_shared_ref(), key),
+    };
+    let places = known.unwrap_or_else(|| {
+        let places = read_places(&pd_setup::topology());
+        places.store(&mut note, key);
+        places
+    });
+    (places, dma)
+}
+
+fn read_places(topology: &Topology<'static>) -> Places {
+    let dma = topology.region("blk_dma").expect("system.xml maps blk_dma");
+    assert!(dma.paddr != 0, "system.xml: blk_dma needs a phys_addr");
+    let clients = topology.clients(topology.name(), "requests");
+    Places {
+        dma_paddr: dma.paddr,
+        clients: clients
+            .map(|(client, requests)| read_place(topology, client, &requests))
+            .collect(),
+    }
+}
+
+fn read_place(topology: &Topology<'static>, client: &str, requests: &Region<'_>) -> Place {
+    let me = topology.name();
+    let channel = topology.channel_to(client);
+    let channel = channel.unwrap_or_else(|| panic!("system.xml: no channel to {client}"));
+    let name = format!("{me}_to_{client}_completions");
+    let completions = topology.region(&name);
+    let completions = completions.unwrap_or_else(|| panic!("system.xml: {me} maps no {name}"));
+    let (data, partition) = client_data(topology, client);
+    assert!(
+        data.paddr != 0,
+        "system.xml: {} needs a phys_addr",
+        data.name
+    );
+    Place {
+        channel: channel.id.into(),
+        partition,
+        requests: [requests.vaddr, requests.size],
+        completions: [completions.vaddr, completions.size],
+        data: [data.paddr, data.size],
+    }
+}
+
+/// A client's data region; its name says what the client sees of the disk: number of a partition, or 0.
+fn client_data(topology: &Topology<'static>, client: &str) -> (Region<'static>, u64) {
+    let name = format!("{client}_to_{}_data", topology.name());
+    let found = topology.regions().find_map(|region| {
+        let partition = match region.name.strip_prefix(name.as_str())? {
+            "" => 0,
+            rest => {
+                let number: NonZero<u32> = rest.strip_prefix("_partition_")?.parse().ok()?;
+                number.get().into()
+            }
+        };
+        Some((region, partition))
+    });
+    found.unwrap_or_else(|| panic!("system.xml: no region {name} or {name}_partition_1"))
+}
+
+fn client_memory(place: &Place) -> ClientMemory {
+    let mapped = |[vaddr, size]: [u64; 2]| (vaddr as usize, size as usize);
+    let (requests, bytes) = mapped(place.requests);
+    let requests = SharedRef::from_mapped(requests, bytes);
+    let (completions, bytes) = mapped(place.completions);
+    let completions = SharedMut::from_mapped(completions, bytes);
+    ClientMemory {
+        requests: requests.expect("in the table"),
+        completions: completions.expect("in the table"),
+        data_paddr: place.data[0],
+        data_bytes: place.data[1],
+        share: match place.partition {
+            0 => Share::Whole,
+            number => Share::Partition(number as u32),
+        },
+    }
+}
+
 /// Starts the disk, or says why there is none. Requests then fail, which beats a crash loop.
-fn find_disk(topology: &Topology<'_>) -> Option<Disk> {
+fn find_disk(dma: SharedMut, dma_paddr: u64) -> Option<Disk> {
     let vaddr = *var!(virtio_mmio_vaddr: usize = 0);
     let registers = mmio::from_mapped::<VirtIOHeader>(vaddr).expect("virtio_mmio_vaddr is set");
     let config = mmio::from_mapped::<[u8; CONFIG_BYTES]>(vaddr + CONFIG_OFFSET);
@@ -137,53 +253,11 @@ fn find_disk(topology: &Topology<'_>) -> Option<Disk> {
             return None;
         }
     };
-    let dma = topology.region("blk_dma").expect("system.xml maps blk_dma");
-    assert!(dma.paddr != 0, "system.xml: blk_dma needs a phys_addr");
-    match VirtioDisk::start(transport, pd_setup::writes(&dma), dma.paddr) {
+    match VirtioDisk::start(transport, dma, dma_paddr) {
         Ok(disk) => Some(disk),
         Err(error) => {
             log::error!("no disk: {error}; all requests will fail");
             None
         }
     }
-}
-
-fn channel_to(topology: &Topology<'_>, client: &str) -> Channel {
-    let channel = topology.channel_to(client);
-    let channel = channel.unwrap_or_else(|| panic!("system.xml: no channel to {client}"));
-    Channel::new(usize::from(channel.id))
-}
-
-fn client_memory(topology: &Topology<'static>, client: &str) -> ClientMemory {
-    let me = topology.name();
-    let region = |name: &str| {
-        let region = topology.region(name);
-        region.unwrap_or_else(|| panic!("system.xml: {me} does not map {name}"))
-    };
-    let (data, share) = client_data(topology, client);
-    assert!(
-        data.paddr != 0,
-        "system.xml: {} needs a phys_addr",
-        data.name
-    );
-    ClientMemory {
-        requests: pd_setup::reads(&region(&format!("{client}_to_{me}_requests"))),
-        completions: pd_setup::writes(&region(&format!("{me}_to_{client}_completions"))),
-        data_paddr: data.paddr,
-        data_bytes: data.size,
-        share,
-    }
-}
-
-/// A client's data region; its name says what the client sees of the disk.
-fn client_data(topology: &Topology<'static>, client: &str) -> (Region<'static>, Share) {
-    let name = format!("{client}_to_{}_data", topology.name());
-    let found = topology.regions().find_map(|region| {
-        let share = match region.name.strip_prefix(name.as_str())? {
-            "" => Share::Whole,
-            rest => Share::Partition(rest.strip_prefix("_partition_")?.parse().ok()?),
-        };
-        Some((region, share))
-    });
-    found.unwrap_or_else(|| panic!("system.xml: no region {name} or {name}_partition_1"))
 }

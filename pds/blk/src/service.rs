@@ -107,6 +107,8 @@ pub struct Service<D> {
     turn: usize,
     /// Clients to notify, as bits.
     to_notify: u64,
+    /// Clients know of what an earlier life completed.
+    told: bool,
     /// Commands completed by the device in this life.
     completed: u64,
     /// The partition table is being read.
@@ -152,6 +154,7 @@ impl<D: Device> Service<D> {
             all_tags,
             turn: 0,
             to_notify: 0,
+            told: false,
             completed: 0,
             reading: None,
             watchdog: Watchdog::default(),
@@ -194,8 +197,20 @@ impl<D: Device> Service<D> {
         loop {
             self.finish();
             if !self.start() {
+                if !self.told {
+                    self.tell_of_old_completions();
+                }
                 return core::mem::take(&mut self.to_notify);
             }
+        }
+    }
+
+    /// A life may have died between a completion and the notification.
+    #[cold]
+    fn tell_of_old_completions(&mut self) {
+        self.told = true;
+        for (index, client) in self.clients.iter_mut().enumerate() {
+            self.to_notify |= u64::from(client.table.take_untold()) << index;
         }
     }
 

@@ -106,13 +106,23 @@ mod target {
         panicking::set_hook(&|info| log_ring::emergency(format_args!("{info}")));
     }
 
-    /// The table that the host tool made from system.xml for this PD.
-    pub fn topology() -> Topology<'static> {
+    fn topology_region() -> SharedRef {
         let (vaddr, size) = (
             *var!(topology_vaddr: usize = 0),
             *var!(topology_size: usize = 0),
         );
-        let region = SharedRef::from_mapped(vaddr, size).expect("topology table");
+        SharedRef::from_mapped(vaddr, size).expect("topology table")
+    }
+
+    /// A number that another topology table would hardly have: its length and checksum. For a PD that
+    /// keeps what it has read there.
+    pub fn topology_key() -> u64 {
+        topology_region().load_u64(topology::wire::KEY)
+    }
+
+    /// The table that the host tool made from system.xml for this PD.
+    pub fn topology() -> Topology<'static> {
+        let region = topology_region();
         let mut bytes = vec![0; region.len()];
         region.read_bytes(0, &mut bytes);
         Topology::parse(bytes.leak()).unwrap_or_else(|error| panic!("topology table: {error}"))
@@ -132,4 +142,6 @@ mod target {
 }
 
 #[cfg(target_os = "none")]
-pub use target::{hear_questions, log, occupied, pulse, reads, topology, vitals, work, writes};
+pub use target::{
+    hear_questions, log, occupied, pulse, reads, topology, topology_key, vitals, work, writes,
+};

@@ -64,4 +64,4 @@ macro_rules! fault_point {
 #[cfg(target_os = "none")]
 mod target;
 #[cfg(target_os = "none")]
-pub use target::{epoch, fault_ticks, ready, start_info, ticks, ticks_per_second};
+pub use target::{epoch, fault_ticks, ready, ready_since, start_info, ticks, ticks_per_second};

@@ -53,7 +53,11 @@ pub fn ticks_per_second() -> u64 {
 /// The line is what tests and the demo look for: `ready epoch=E after_ns=N` (N is 0 in the first
 /// life). Under `-icount shift=0` one nanosecond is one instruction.
 pub fn ready() {
-    let now = ticks();
+    ready_since(ticks());
+}
+
+/// As [`ready`], for a PD that first serves and then says so; `now` is when it was ready.
+pub fn ready_since(now: u64) {
     let after = fault_ticks().map_or(0, |fault| now.saturating_sub(fault));
     let after_ns = u128::from(after) * 1_000_000_000 / u128::from(ticks_per_second().max(1));
     log::info!("ready epoch={} after_ns={}", epoch(), after_ns);

@@ -61,6 +61,10 @@ pub struct Server<R, C> {
     completion_layout: Layout<C>,
     /// Stamps of the requests last taken in this life, or else completed in an earlier one.
     current: [Stamp; SLOTS],
+    /// Slots whose completions of an earlier life have not been looked at yet.
+    unseen: u64,
+    /// The client may not know of a completion that it has not consumed.
+    untold: bool,
     /// Slots with a ticket out.
     taken: u64,
     /// Slots that were filled again while their ticket was out. Only a faulty client does that.
@@ -108,16 +112,6 @@ where
         if !completion_layout.header_is_valid(Role::Completions, &own) {
             completion_layout.format(Role::Completions, &mut completions);
         }
-        let mut current = [Stamp::UNUSED; SLOTS];
-        for slot in slots_of(completion_layout.all()) {
-            let stamp = Stamp(own.load_u64(completion_layout.stamp(slot)));
-            if stamp == Stamp::UNUSED || completion_layout.body(&own, slot, stamp).is_some() {
-                current[slot.index()] = stamp;
-            } else {
-                // Damaged after it was stored. The client will not take it: run the request again.
-                completions.store_u64(completion_layout.stamp(slot), Stamp::UNUSED.0);
-            }
-        }
         blame(&mut completions, completion_layout);
         store_epoch(&mut completions, epoch);
         Ok(Self {
@@ -126,7 +120,9 @@ where
             completions,
             request_layout,
             completion_layout,
-            current,
+            current: [Stamp::UNUSED; SLOTS],
+            unseen: completion_layout.all(),
+            untold: false,
             taken: 0,
             filled_early: 0,
             hints_in: RingReader::new(),
@@ -192,7 +188,13 @@ where
     /// Says whether a slot holds a request that nobody has taken in this life and nobody completed.
     #[inline]
     fn is_new(&mut self, slot: Slot, stamp: Stamp) -> bool {
-        if !stamp.is_pending() || stamp == self.current[slot.index()] {
+        if !stamp.is_pending() {
+            return false;
+        }
+        if self.unseen & slot.bit() != 0 {
+            self.see_completion(slot, stamp);
+        }
+        if stamp == self.current[slot.index()] {
             return false;
         }
         // One ticket per slot, whatever the client does: this one has to wait.
@@ -201,6 +203,27 @@ where
             self.filled_early |= slot.bit();
         }
         !early
+    }
+
+    /// Finds out what an earlier life left in a slot whose request has this stamp.
+    #[cold]
+    fn see_completion(&mut self, slot: Slot, request: Stamp) {
+        self.unseen &= !slot.bit();
+        let (layout, own) = (self.completion_layout, self.completions.as_shared_ref());
+        let stamp = Stamp(own.load_u64(layout.stamp(slot)));
+        if stamp == Stamp::UNUSED || layout.body(&own, slot, stamp).is_some() {
+            self.current[slot.index()] = stamp;
+            self.untold |= stamp == request;
+        } else {
+            // Damaged after it was stored. The client will not take it: run the request again.
+            self.completions
+                .store_u64(layout.stamp(slot), Stamp::UNUSED.0);
+        }
+    }
+
+    /// Says whether the client has to be notified of a completion that an earlier life had made.
+    pub fn take_untold(&mut self) -> bool {
+        core::mem::take(&mut self.untold)
     }
 
     #[cold]
@@ -298,6 +321,7 @@ where
     /// made. For a server whose own helper has lost them. The caller drops the tickets.
     pub fn take_back(&mut self) {
         for slot in slots_of(core::mem::take(&mut self.taken)) {
+            // Seen already, and not completed.
             self.current[slot.index()] = Stamp::UNUSED;
         }
         self.filled_early = 0;

@@ -231,6 +231,26 @@ fn server_takes_back_what_it_has_and_gets_it_again_in_order() {
 }
 
 #[test]
+fn a_new_life_knows_whom_the_last_one_may_not_have_told() {
+    let mut world = World::new(4);
+    let mut client = world.client(&Life::endless());
+    let mut server = world.server(&Life::endless());
+    world.submit(&mut client);
+    world.submit(&mut client);
+    world.take(&mut server);
+    world.complete(&mut server);
+    // Not consumed: it may have died before it notified anybody.
+    let mut server = world.server(&Life::endless());
+    assert!(world.take(&mut server));
+    assert!(server.take_untold());
+    assert!(!server.take_untold());
+    assert!(world.consume(&mut client));
+    let mut server = world.server(&Life::endless());
+    assert!(world.take(&mut server));
+    assert!(!server.take_untold());
+}
+
+#[test]
 fn server_dies_between_any_two_stores() {
     let mut died_at_last = false;
     for steps in 0.. {

@@ -18,6 +18,8 @@ pub const MAGIC: [u8; 4] = *b"KTOP";
 pub const VERSION: u32 = 2;
 /// Offset of the first byte under the checksum: all that comes after the checksum field itself.
 pub const CHECKSUM_START: usize = 16;
+/// Offset of length and checksum, two words of 32 bits.
+pub const KEY: usize = 8;
 /// Bytes kept for a name, with at least one NUL behind it.
 pub const NAME_BYTES: usize = 48;
 /// Channel and child ids end here (Microkit's limit).
@@ -138,6 +140,7 @@ const _: () = assert!(size_of::<HeaderWire>() == 80);
 const _: () = assert!(size_of::<RegionWire>() == 80);
 const _: () = assert!(size_of::<ChannelWire>() == 56);
 const _: () = assert!(size_of::<ChildWire>() == 128);
+const _: () = assert!(core::mem::offset_of!(HeaderWire, length) == KEY);
 const _: () = assert!(core::mem::offset_of!(HeaderWire, region_count) == CHECKSUM_START);
 
 /// Returns the table's checksum.

@@ -10,14 +10,23 @@ use super::{Bench, Run, nothing};
 pub const BENCH: Bench = Bench {
     name: "block",
     what: "costs and restart time of the block service",
-    runs: &[Run {
-        name: "all",
-        system: "pds/bench_blk/system.xml",
-        overlays: &[],
-        prefill: &[],
-        disk_megabytes: 256,
-        ext4: false,
-        timeout_s: 900,
-        count: nothing,
-    }],
+    runs: &[
+        Run {
+            name: "costs",
+            overlays: &[],
+            ..KILLS
+        },
+        KILLS,
+    ],
+};
+
+const KILLS: Run = Run {
+    name: "kills",
+    system: "pds/bench_blk/system.xml",
+    overlays: &["pds/bench_blk/kills.xml"],
+    prefill: &[],
+    disk_megabytes: 256,
+    ext4: false,
+    timeout_s: 900,
+    count: nothing,
 };

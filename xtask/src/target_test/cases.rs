@@ -35,6 +35,8 @@ pub struct Case {
     pub show: &'static [&'static str],
     /// Files that the system's prefilled regions are made of, besides those that every build makes.
     pub prefill: &'static [(&'static str, &'static [u8])],
+    /// Arguments for QEMU besides those of the board.
+    pub qemu: &'static [&'static str],
     /// Counts instructions: one is one nanosecond of the guest's time, and idling costs nothing.
     pub icount: bool,
     /// The application may say that it failed: it checks that its timers are not seconds late.
@@ -68,6 +70,8 @@ pub enum Disk {
     Blank(u64),
     /// The same, and it refuses writes.
     ReadOnly(u64),
+    /// The same, with a partition table: the first and third of three partitions are used.
+    Partitioned(u64),
     /// The same, and reads of and writes to this sector fail with an I/O error.
     Failing(u64, u64),
 }
@@ -87,29 +91,12 @@ const TIMER_KILLS: &[(&str, usize)] = &[
     ("KILL pd=timer point=timer.before_notify_all", 1),
 ];
 
-/// Seed 1; start after 10 periods of 10 ms, wait 2 for the victim, rest 1.
-const BLOCK_PACE: &[u8] = &[1, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0];
-/// Every fault point of the block driver that a life comes along.
-const BLOCK_POINTS: &[(&str, usize)] = &[
-    ("KILL pd=blk", 100),
-    ("point=blk.irq", 1),
-    ("point=blk.after_irq_ack", 1),
-    ("point=blk.after_used", 1),
-    ("point=blk.before_complete", 1),
-    ("point=blk.after_complete", 1),
-    ("point=blk.before_notify", 1),
-    ("point=blk.after_take", 1),
-    ("point=blk.after_submit", 1),
-    ("point=blk.before_kick", 1),
-    ("point=blk.after_kick", 1),
-];
-
 /// Seed 1; start after 10 periods of 10 ms, wait 5 for the victim, rest 4: a kill every 50 ms when the victim
 /// soon comes to the point that was drawn for it.
 const SQLITE_PACE: &[u8] = &[1, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 5, 0, 0, 0, 4, 0, 0, 0];
 
 /// What it says when a PD was alive and of no use.
-const HANG: &str = "HANG pd=";
+pub const HANG: &str = "HANG pd=";
 
 /// Every death of the test PD `chaos` in each of its victims, as their supervisors see them.
 const DEATHS: &[&str] = &[
@@ -153,6 +140,7 @@ pub const PLAIN: Case = Case {
     at_least: &[],
     show: &[],
     prefill: &[],
+    qemu: &[],
     icount: false,
     timeout_s: 60,
     power_cuts: 0,
@@ -276,62 +264,6 @@ pub const ALL: &[Case] = &[
         show: &["wall clock", run::PASS],
         prefill: &[("chaos.seed", TIMER_STARTS_PACE)],
         icount: true,
-        ..PLAIN
-    },
-    Case {
-        name: "block_works",
-        what: "random block requests at depth 32, every word checked",
-        system: SystemUnderTest::File("pds/test_blk/system.xml", &[]),
-        disk: Disk::Blank(64),
-        expect: &[run::PASS],
-        forbid: &[FAULT, "failed_block="],
-        timeout_s: 300,
-        ..PLAIN
-    },
-    Case {
-        name: "block_kills",
-        what: "the same, and the driver dies a hundred times, at every one of its fault points",
-        system: SystemUnderTest::File(
-            "pds/test_blk/system.xml",
-            &["pds/test_blk/chaos.xml", "pds/chaos/seed.xml"],
-        ),
-        disk: Disk::Blank(64),
-        prefill: &[("chaos.seed", BLOCK_PACE)],
-        expect: &[run::PASS],
-        forbid: &["failed_block="],
-        at_least: BLOCK_POINTS,
-        show: &[run::PASS],
-        // Or a slow host has the driver killed again before it got anything done, which looks like a
-        // request that kills it.
-        icount: true,
-        timeout_s: 600,
-        ..PLAIN
-    },
-    Case {
-        name: "block_error",
-        what: "one sector of the disk fails: the requests for it say so, and no other",
-        system: SystemUnderTest::File("pds/test_blk/system.xml", &[]),
-        disk: Disk::Failing(64, 800),
-        expect: &["failed_block=100 ", run::PASS],
-        forbid: &[FAULT],
-        timeout_s: 300,
-        ..PLAIN
-    },
-    Case {
-        name: "block_read_only",
-        what: "a disk that cannot be written: reads succeed, everything else is refused",
-        system: SystemUnderTest::File("pds/test_blk/system.xml", &[]),
-        disk: Disk::ReadOnly(64),
-        expect: &["KINTSUGI|PASS test_blk read-only"],
-        forbid: &[FAULT],
-        ..PLAIN
-    },
-    Case {
-        name: "block_missing",
-        what: "no disk at all: every request fails with ENODEV, and nothing faults",
-        system: SystemUnderTest::File("pds/test_blk/system.xml", &[]),
-        expect: &["blk: error: no disk", "KINTSUGI|PASS test_blk no disk"],
-        forbid: &[FAULT],
         ..PLAIN
     },
     Case {

@@ -16,7 +16,7 @@ use crate::run;
 use crate::symbolize::Filter;
 use crate::target_test::cases::{Case, Disk, SystemUnderTest};
 use crate::target_test::power;
-use crate::{disk, image, samples, workspace};
+use crate::{disk, image, partitions, samples, workspace};
 
 /// Names the folder with Microkit's examples, each in `NAME/debug/NAME.system` with its ELF files.
 const EXAMPLES: &str = "MICROKIT_EXAMPLES";
@@ -139,6 +139,7 @@ impl Runner<'_> {
                 false => disk,
             }),
             icount: case.icount,
+            extra: case.qemu,
         };
         let texts = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
         let all = texts(case.expect);
@@ -191,6 +192,7 @@ impl Runner<'_> {
                 disk::make_blank(&path, megabytes)?;
                 return Ok(Some(qemu::with_options(&path, "readonly=on")));
             }
+            Disk::Partitioned(megabytes) => partitions::make(&path, megabytes)?,
             Disk::Failing(megabytes, sector) => {
                 disk::make_blank(&path, megabytes)?;
                 return Ok(Some(disk::failing(&path, sector)?));

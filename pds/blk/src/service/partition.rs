@@ -112,6 +112,8 @@ impl<D: Device> Service<D> {
 
     /// Tells the clients with partitions where they are.
     fn place(&mut self, partitions: Option<&Partitions>) {
+        // Their tables have not been looked at so far.
+        self.told = false;
         for client in &mut self.clients {
             let Share::Partition(number) = client.share else {
                 continue;

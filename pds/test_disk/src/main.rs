@@ -1,0 +1,55 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! A test PD that breaks the disk under its driver, as a faulty device would break: it stops answering, or
+//! finds itself in trouble and asks for a reset.
+//!
+//! It has a budget smaller than its period and never blocks; that is its only clock.
+
+#![no_std]
+#![no_main]
+#![deny(unsafe_code)]
+
+use microkit_abi::syscalls;
+use sel4_microkit::{Handler, NullHandler, protection_domain, var};
+use sel4_shared_memory::SharedMut;
+
+/// Device status (virtio 1.2, section 4.2.2). Writing 0 resets the device, which then answers nobody.
+const STATUS: usize = 0x70;
+const REGISTERS_BYTES: usize = 0x1000;
+
+/// The driver's queue comes first in its memory: so many descriptors of 16 bytes.
+const DESCRIPTORS: usize = 384;
+const DESCRIPTOR_BYTES: usize = 16;
+/// Length, flags and next of a descriptor, in one word: "more, at a descriptor that there is not".
+const ASTRAY: u64 = 0xfffe_0001_0000_0010;
+
+/// Periods until the system works, and between two failures.
+const START: u32 = 10;
+const REST: u32 = 9;
+
+#[protection_domain(stack_size = 0x4000, heap_size = 0x4000)]
+fn init() -> impl Handler {
+    pd_setup::log();
+    let mapped = |vaddr, bytes| SharedMut::from_mapped(vaddr, bytes).expect("system.xml maps it");
+    let mut registers = mapped(*var!(virtio_mmio_vaddr: usize = 0), REGISTERS_BYTES);
+    let mut queue = mapped(*var!(dma_vaddr: usize = 0), DESCRIPTORS * DESCRIPTOR_BYTES);
+    rest(START);
+    for count in 0_u32.. {
+        if count.is_multiple_of(2) {
+            log::info!("the disk stops");
+            registers.store_u32(STATUS, 0);
+        } else {
+            log::info!("the disk gets into trouble");
+            for index in 0..DESCRIPTORS {
+                queue.store_u64(index * DESCRIPTOR_BYTES + 8, ASTRAY);
+            }
+        }
+        rest(REST);
+    }
+    NullHandler::new()
+}
+
+fn rest(periods: u32) {
+    (0..periods).for_each(|_| syscalls::yield_now());
+}
