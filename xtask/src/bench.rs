@@ -11,6 +11,7 @@
 mod block;
 mod detection;
 mod files;
+mod overhead;
 mod restart;
 mod timer;
 
@@ -31,6 +32,7 @@ const ALL: &[Bench] = &[
     block::BENCH,
     detection::BENCH,
     files::BENCH,
+    overhead::BENCH,
     restart::BENCH,
     timer::BENCH,
 ];
@@ -93,6 +95,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     for run in bench.runs {
         lines.extend(boot(args, bench, run, &choice.target)?);
     }
+    lines.extend(overhead::percent(&lines));
     let figures: Vec<_> = lines
         .iter()
         .filter_map(|line| Summary::parse(line))

@@ -108,6 +108,9 @@ fn policy_file(args: &SystemArgs) -> PathBuf {
         .unwrap_or_else(|| args.system.with_file_name("policy.toml"))
 }
 
+/// End of the name of a region with a PD's other program.
+const FALLBACK_SUFFIX: &str = "_fallback_elf";
+
 /// Crate of a PD: what is left of its image's name without endings.
 fn crate_name(image: &str) -> Option<&str> {
     image
@@ -127,9 +130,41 @@ fn make_pds(root: &Path, system: &System, build_dir: &Path) -> Result<()> {
             names.push(name.to_owned());
         }
     }
+    // Other programs of a PD, which its supervisor may load.
+    for region in &system.regions {
+        let prefill = region.prefill.as_ref();
+        let file = prefill.filter(|_| region.name.ends_with(FALLBACK_SUFFIX));
+        if let Some(name) = file.and_then(|file| crate_name(&file.path))
+            && !names.iter().any(|known| known == name)
+        {
+            names.push(name.to_owned());
+        }
+    }
     let folder = compile::pds(root, &names)?;
     for name in &names {
         cut_pd(name, &folder.join(name), build_dir, system)?;
+    }
+    check_fallbacks(system, &folder)
+}
+
+/// The tool patches the variables of a PD's first program, so another one must have them in the same
+/// places.
+fn check_fallbacks(system: &System, folder: &Path) -> Result<()> {
+    for pd in &system.pds {
+        let region = system.region(&format!("{}{FALLBACK_SUFFIX}", pd.name));
+        let other = region.and_then(|region| crate_name(&region.prefill.as_ref()?.path));
+        let (Some(first), Some(other)) = (crate_name(&pd.image.path), other) else {
+            continue;
+        };
+        let variables = |name: &str| cut::patched_variables(&workspace::read(&folder.join(name))?);
+        let patched = variables(first)?;
+        for (variable, address) in variables(other)? {
+            if patched.get(&variable) != Some(&address) {
+                let message = format!("'{other}' cannot take the place of '{first}': {variable}");
+                let help = "both need the same variables that system.xml sets, in the same order";
+                return Err(Error::new(message).help(help));
+            }
+        }
     }
     Ok(())
 }

@@ -10,6 +10,8 @@
 //!
 //! Bytes in, bytes out; no file is touched here.
 
+use std::collections::BTreeMap;
+
 use object::LittleEndian as LE;
 use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64, Sym64};
 use object::endian::{U16, U64};
@@ -27,6 +29,32 @@ const CODE_BASE: u64 = 0x1000_0000;
 const BOOT_ENTRY: &str = "__boot_stub";
 /// Smallest page of any kernel that we make images for.
 const PAGE: u64 = 0x1000;
+
+/// Names and addresses of the variables that the Microkit tool patches in a PD's boot part.
+///
+/// # Errors
+///
+/// When `file` is not a whole ELF file of the expected kind.
+pub fn patched_variables(file: &[u8]) -> Result<BTreeMap<String, u64>> {
+    let header = header(file)?;
+    let sections = header.sections(LE, file).context("read section headers")?;
+    let symbols = sections
+        .symbols(LE, file, elf::SHT_SYMTAB)
+        .context("read symbols")?;
+    let strings = symbols.strings();
+    let mut found = BTreeMap::new();
+    for symbol in symbols.iter() {
+        let is_variable = symbol.st_type() == elf::STT_OBJECT;
+        if is_variable && symbol.st_value(LE) < CODE_BASE {
+            let name = symbol.name(LE, strings).context("read a symbol's name")?;
+            found.insert(
+                String::from_utf8_lossy(name).into_owned(),
+                symbol.st_value(LE),
+            );
+        }
+    }
+    Ok(found)
+}
 
 /// Returns the file without its debug sections. Segments keep their places in the file.
 ///

@@ -12,9 +12,11 @@
 //! heartbeat_ms = 20          # asked so often whether it is alive; 0: never
 //! heartbeat_timeout_ms = 60  # an answer that takes longer is a hang; 0: none is
 //! progress_timeout_ms = 0    # so long it may have work and finish none; 0: for ever
+//! backoff_ms = 0             # pause before the second restart in the window, then doubled; 0: none
 //!
 //! [pd.blk]                   # overrides for one PD
 //! restarts_max = 10
+//! fallback = "blk_safe.elf"  # loaded when blk.elf fails too often; region blk_fallback_elf has it
 //! ```
 //!
 //! Unknown keys, names that are not in the system description and impossible values are errors
@@ -51,6 +53,16 @@ struct Entry {
     heartbeat_ms: Option<u32>,
     heartbeat_timeout_ms: Option<Spanned<u32>>,
     progress_timeout_ms: Option<u32>,
+    backoff_ms: Option<u32>,
+    fallback: Option<Spanned<String>>,
+}
+
+/// A PD of the system description.
+#[derive(Clone, Debug, Default)]
+struct Name {
+    name: String,
+    /// What its region `NAME_fallback_elf` is filled with.
+    fallback: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -104,7 +116,20 @@ impl Entry {
         policy
     }
 
+    /// A fallback is of use only where its supervisor finds it.
+    fn check_fallback(&self, pd: &Name, wrong: &mut Vec<Diagnostic>) {
+        let Some(file) = &self.fallback else { return };
+        if pd.fallback.as_ref() != Some(file.get_ref()) {
+            let (name, file, span) = (&pd.name, file.get_ref(), file.span());
+            let message = format!("no region '{name}_fallback_elf' is filled with '{file}'");
+            let help = "add it to the system description, and map it in the PD's supervisor";
+            wrong.push(Diagnostic::error(message, &span).help(help));
+        }
+    }
+
     fn liveness_over(&self, policy: &mut ChildPolicy, wrong: &mut Vec<Diagnostic>) {
+        policy.backoff_ms = self.backoff_ms.unwrap_or(policy.backoff_ms);
+        policy.has_fallback = self.fallback.is_some();
         policy.heartbeat_ms = self.heartbeat_ms.unwrap_or(policy.heartbeat_ms);
         policy.progress_timeout_ms = self
             .progress_timeout_ms
@@ -126,7 +151,7 @@ impl Entry {
 /// Turns the text of a policy file into the policies of all PDs in `names`.
 fn compile(
     text: &str,
-    names: &[String],
+    names: &[Name],
 ) -> std::result::Result<Vec<(String, ChildPolicy)>, Vec<Diagnostic>> {
     let file: File = toml::from_str(text).map_err(|error| {
         let span = error.span().unwrap_or(0..0);
@@ -135,18 +160,27 @@ fn compile(
     let mut wrong = Vec::new();
     let defaults = file.defaults.over(ChildPolicy::DEFAULT, &mut wrong);
     for (name, entry) in &file.pd {
-        if !names.contains(name) {
-            let message = format!("no PD is called '{name}'");
-            let help = format!("the system description has: {}", names.join(", "));
-            wrong.push(Diagnostic::error(message, &entry.span()).help(help));
+        match names.iter().find(|pd| pd.name == *name) {
+            Some(pd) => entry.get_ref().check_fallback(pd, &mut wrong),
+            None => {
+                let known: Vec<_> = names.iter().map(|pd| pd.name.as_str()).collect();
+                let message = format!("no PD is called '{name}'");
+                let help = format!("the system description has: {}", known.join(", "));
+                wrong.push(Diagnostic::error(message, &entry.span()).help(help));
+            }
         }
+    }
+    if let Some(fallback) = &file.defaults.fallback {
+        let help = "name it where the PD is: [pd.NAME]";
+        let message = "fallback is not for everybody";
+        wrong.push(Diagnostic::error(message, &fallback.span()).help(help));
     }
     let policies = names
         .iter()
-        .map(|name| {
-            let entry = file.pd.get(name);
+        .map(|pd| {
+            let entry = file.pd.get(&pd.name);
             let policy = entry.map_or(defaults, |entry| entry.get_ref().over(defaults, &mut wrong));
-            (name.clone(), policy)
+            (pd.name.clone(), policy)
         })
         .collect();
     if wrong.is_empty() {
@@ -166,7 +200,15 @@ pub fn write(path: &Path, system: &System, build_dir: &Path) -> Result<()> {
         true => std::fs::read_to_string(path).context(format!("read '{}'", path.display()))?,
         false => String::new(),
     };
-    let names: Vec<_> = system.pds.iter().map(|pd| pd.name.clone()).collect();
+    let pds = system.pds.iter().map(|pd| {
+        let region = system.region(&format!("{}_fallback_elf", pd.name));
+        let prefill = region.and_then(|region| region.prefill.as_ref());
+        Name {
+            name: pd.name.clone(),
+            fallback: prefill.map(|prefill| prefill.path.clone()),
+        }
+    });
+    let names: Vec<_> = pds.collect();
     let policies = compile(&text, &names).map_err(|wrong| {
         let source = Source {
             path: path.display().to_string(),
@@ -181,19 +223,24 @@ pub fn write(path: &Path, system: &System, build_dir: &Path) -> Result<()> {
 mod tests {
     use super::*;
 
+    fn names() -> [Name; 2] {
+        let name = |name: &str, fallback: Option<&str>| Name {
+            name: name.into(),
+            fallback: fallback.map(str::to_owned),
+        };
+        [name("blk", Some("blk_safe.elf")), name("fs", None)]
+    }
+
     fn messages(text: &str) -> String {
         let source = Source {
             path: "policy.toml".into(),
             text: text.into(),
         };
-        render(
-            &source,
-            &compile(text, &["blk".into(), "fs".into()]).unwrap_err(),
-        )
+        render(&source, &compile(text, &names()).unwrap_err())
     }
 
     fn policy_of(text: &str, index: usize) -> ChildPolicy {
-        compile(text, &["blk".into(), "fs".into()]).expect("valid")[index].1
+        compile(text, &names()).expect("valid")[index].1
     }
 
     #[test]
@@ -207,6 +254,13 @@ mod tests {
         let blk = policy_of(text, 0);
         assert_eq!((blk.restarts_max, blk.beyond), (7, Beyond::Stop));
         assert_eq!(policy_of(text, 1).restarts_max, 5);
+    }
+
+    #[test]
+    fn a_fallback_is_for_the_pd_that_has_one() {
+        let text = "[defaults]\nbackoff_ms = 4\n[pd.blk]\nfallback = \"blk_safe.elf\"\n";
+        assert!(policy_of(text, 0).has_fallback && !policy_of(text, 1).has_fallback);
+        assert_eq!(policy_of(text, 1).backoff_ms, 4);
     }
 
     #[test]
@@ -225,6 +279,18 @@ mod tests {
             (
                 "[pd.blk]\nheartbeat_ms = 50\nheartbeat_timeout_ms = 40\n",
                 "the PD is asked every 50 ms",
+            ),
+            (
+                "[pd.fs]\nfallback = \"fs_safe.elf\"\n",
+                "no region 'fs_fallback_elf' is filled with 'fs_safe.elf'",
+            ),
+            (
+                "[pd.blk]\nfallback = \"blk_old.elf\"\n",
+                "no region 'blk_fallback_elf'",
+            ),
+            (
+                "[defaults]\nfallback = \"blk_safe.elf\"\n",
+                "fallback is not for everybody",
             ),
             ("[pd.blk\n", "policy.toml:1:"),
         ] {

@@ -9,6 +9,7 @@
 
 mod block;
 mod cases;
+mod deaths;
 mod files;
 mod host;
 mod power;

@@ -244,6 +244,13 @@ impl Image {
         (end <= data.len() as u64 && offset.is_multiple_of(8)).then_some(offset as usize)
     }
 
+    /// Where in the code region `pc` is, in its program or behind that.
+    pub fn region_offset(&self, pc: u64, code: &SharedMut) -> Option<usize> {
+        let offset = pc.checked_sub(self.code_base)?;
+        let inside = offset < code.len() as u64 && offset.is_multiple_of(4);
+        inside.then_some(offset as usize)
+    }
+
     /// The segment of code that has the byte at `offset` of the code region.
     fn code_segment(&self, offset: usize) -> Option<&Segment> {
         self.segments().iter().find(|segment| {

@@ -16,6 +16,7 @@ pub mod fault;
 pub mod id_registers;
 pub mod image;
 pub mod liveness;
+pub mod probe;
 pub mod report;
 pub mod state;
 pub mod tree;

@@ -10,8 +10,8 @@
 //! - **Load.** A child below somebody who has the processor cannot answer. So a look at which a
 //!   child of higher priority (or somebody below another supervisor) runs or does not answer does
 //!   not count for the lower ones. Of several that do not answer, the highest is judged first.
-//! - **A machine that stood still** (a stalled emulator, a debugger): one look counts two periods at
-//!   most, however long ago the last one was.
+//! - **A machine that stood still** (a stalled emulator, a debugger): a look that comes more than two
+//!   periods after the last one does not count.
 //! - **Long work.** A child that counts its progress on is alive, answer or not.
 
 use alloc::vec::Vec;
@@ -120,8 +120,9 @@ impl Liveness {
     }
 
     /// Looks at the children; `seen` has what the vitals of each say, or nothing for one that is
-    /// not watched now. `period_ms` is how often this is called. `caller` is the child that has caused
-    /// this look: it runs because it did so, which keeps the processor from nobody.
+    /// not watched now. `period_ms` is how often this is called; 0 makes a look that does not count.
+    /// `caller` is the child that has caused this look: it runs because it did so, which keeps the
+    /// processor from nobody.
     pub fn look(
         &mut self,
         seen: &[Option<Seen>],
@@ -131,7 +132,7 @@ impl Liveness {
     ) -> Findings {
         let since = now_ms.saturating_sub(self.looked_ms.unwrap_or(now_ms));
         self.looked_ms = Some(now_ms);
-        let step_ms = since.min(2 * period_ms);
+        let step_ms = if since > 2 * period_ms { 0 } else { since };
         for (index, (watched, seen)) in self.children.iter_mut().zip(seen).enumerate() {
             watched.take(seen.as_ref());
             watched.last.runs &= caller != Some(index);

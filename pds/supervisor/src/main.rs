@@ -13,7 +13,9 @@
 
 extern crate alloc;
 
+mod asker;
 mod reporter;
+mod supervised;
 mod ticks;
 mod watch;
 
@@ -21,38 +23,22 @@ use alloc::{vec, vec::Vec};
 
 use black_box::Action;
 use log::{error, info};
-use microkit_abi::{cache, first_reply, ipc_buffer, labels, message, psci, slots, syscalls, tcb};
+use microkit_abi::{first_reply, labels, message, psci, slots, syscalls, tcb};
 use policy::Policy;
 use recovery::fault_point;
 use reporter::Reporter;
 use sel4_microkit::{
     ChannelSet, Child, Handler, Infallible, MessageInfo, protection_domain, with_msg_regs,
 };
-use sel4_shared_memory::{SharedMut, SharedRef};
+use supervised::{Supervised, supervise};
 use supervisor_service::{
-    extent::{Doubts, Extent, Place},
-    fault::{Fault, Kind},
-    id_registers,
-    image::{Image, Life},
+    extent::Extent,
+    fault::Fault,
     state::State,
     tree::{ChildState, Decision, Phase, Tree},
 };
 use topology::Topology;
 use watch::{Noticed, Watch};
-
-/// What a child's lives are made from.
-struct Supervised {
-    id: usize,
-    name: &'static str,
-    elf: SharedRef,
-    code: SharedMut,
-    data: SharedMut,
-    image: Image,
-    doubts: Doubts,
-}
-
-/// `svc #0`, the instruction of every system call.
-const SVC_0: u32 = 0xd400_0001;
 
 struct Supervisor {
     tree: Tree,
@@ -69,10 +55,10 @@ fn init() -> impl Handler {
     let topology = pd_setup::topology();
     let policy = policy(&topology);
     let mut reporter = Reporter::new(&topology);
-    let mut watch = Watch::new(&topology);
+    let mut watch = Watch::new();
     let (mut children, mut states) = (Vec::new(), Vec::new());
     for child in topology.children() {
-        match supervise(child) {
+        match supervise(&topology, child) {
             Ok(supervised) => {
                 let data = supervised.data.as_shared_ref();
                 reporter.add(&topology, &child, &supervised.image, data);
@@ -83,6 +69,7 @@ fn init() -> impl Handler {
             Err(cause) => error!("{}: not started: {cause}", child.name),
         }
     }
+    watch.start(&topology);
     let tree = Tree {
         strategy: policy.of(topology.name()).strategy,
         children: states,
@@ -114,107 +101,6 @@ fn policy(topology: &Topology<'static>) -> Policy<'static> {
     Policy::parse(bytes.leak()).unwrap_or_else(|error| panic!("policy table: {error:?}"))
 }
 
-fn supervise(child: topology::Child<'static>) -> Result<Supervised, &'static str> {
-    let parts = child
-        .parts
-        .ok_or("it has no NAME_code, NAME_data and NAME_elf regions here")?;
-    let mapped = |vaddr: u64, size: u64| SharedMut::from_mapped(vaddr as usize, size as usize);
-    let elf = SharedRef::from_mapped(parts.elf.vaddr as usize, parts.elf.file_len as usize)
-        .map_err(|_| "its saved ELF is not mapped")?;
-    let image = Image::parse(&elf, &parts).map_err(|error| {
-        error!("{}: {error}", child.name);
-        "its saved ELF cannot be loaded"
-    })?;
-    Ok(Supervised {
-        id: usize::from(child.id),
-        name: child.name,
-        elf,
-        code: mapped(parts.code.vaddr, parts.code.size).map_err(|_| "its code is not mapped")?,
-        data: mapped(parts.data.vaddr, parts.data.size).map_err(|_| "its data is not mapped")?,
-        image,
-        doubts: Doubts::default(),
-    })
-}
-
-impl Supervised {
-    fn tcb(&self) -> u64 {
-        slots::child_tcb(self.id)
-    }
-
-    /// The instruction at `pc`, if that is in the child's code.
-    fn instruction(&self, pc: u64) -> Option<u32> {
-        let offset = self.image.code_offset(pc)?;
-        Some(self.code.load_u32(offset))
-    }
-
-    /// Looks at the instruction that the processor did not take. `None`: the child only asked for
-    /// the processor's features, has its answer and runs.
-    fn look_at(&self, fault: Fault) -> Option<Fault> {
-        let pc = fault.pc.filter(|_| fault.kind == Kind::IllegalInstruction);
-        let Some(instruction) = pc.and_then(|pc| self.instruction(pc)) else {
-            return Some(fault);
-        };
-        let answered = id_registers::is_read(instruction)
-            && tcb::read(self.tcb()).is_ok_and(|mut registers| {
-                id_registers::emulate(instruction, &mut registers)
-                    && tcb::write(self.tcb(), &registers, tcb::REGISTER_COUNT, true).is_ok()
-            });
-        (!answered).then(|| fault.with_instruction(instruction))
-    }
-
-    /// How much a restart after `fault` restores.
-    fn extent(&mut self, fault: Fault, ticks: u64) -> Extent {
-        // Where a child hangs says nothing of how it got there.
-        let pc = fault.pc.filter(|_| !fault.kind.is_hang());
-        let place = pc.and_then(|pc| {
-            let offset = self.image.code_offset(pc)?;
-            let is_intact = self.image.is_intact(&self.elf, &self.code, offset);
-            Some(Place {
-                pc,
-                offset,
-                is_intact,
-            })
-        });
-        let ticks_per_us = (recovery::ticks_per_second() / 1_000_000).max(1);
-        self.doubts.on_death(place, ticks / ticks_per_us)
-    }
-
-    /// How a stopped child hangs, if that is not known: it is in a system call, or it was running.
-    fn hang(&self, known: Option<Kind>) -> Fault {
-        let pc = tcb::read(self.tcb())
-            .ok()
-            .map(|registers| registers[tcb::PC]);
-        let instruction = pc.and_then(|pc| self.instruction(pc));
-        let seems = match instruction {
-            Some(SVC_0) => Kind::Deadlock,
-            _ => Kind::BusyLoop,
-        };
-        Fault::hang(known.unwrap_or(seems), pc)
-    }
-
-    /// Loads the segments and runs the child at its entry.
-    fn start(&mut self, epoch: u32, fault_ticks: u64, extent: Extent) {
-        let life = Life {
-            epoch,
-            fault_ticks,
-            ipc_buffer: ipc_buffer::address() as u64,
-        };
-        let (code, data) = (&mut self.code, &mut self.data);
-        let written = self.image.load(&self.elf, code, data, life, extent);
-        fault_point!("supervisor.loaded");
-        if !written.is_empty() {
-            cache::unify_instructions(self.code.addr() + written.start, written.len());
-        }
-        fault_point!("supervisor.before_restart");
-        if let Err(refused) = tcb::restart(self.tcb(), self.image.entry) {
-            error!(
-                "{}: restart refused with kernel error {}",
-                self.name, refused.0
-            );
-        }
-    }
-}
-
 impl Supervisor {
     /// Attaches to the records of earlier lives and finishes what they had begun.
     fn take_up(&mut self, topology: &Topology<'_>) {
@@ -227,6 +113,11 @@ impl Supervisor {
         if known {
             for (child, supervised) in self.tree.children.iter_mut().zip(&self.children) {
                 (child.record, child.history) = state.load(supervised.id);
+            }
+            for index in 0..self.children.len() {
+                if self.tree.children[index].record.fallback {
+                    self.use_fallback(index);
+                }
             }
             for (index, supervised) in self.children.iter().enumerate() {
                 if let Some(death) = state.load_death(supervised.id) {
@@ -244,6 +135,22 @@ impl Supervisor {
         }
     }
 
+    fn use_fallback(&mut self, child: usize) {
+        self.children[child].use_fallback();
+        let image = &self.children[child].image;
+        self.reporter.replace(child, image);
+    }
+
+    /// Restarts whose pause is over.
+    fn restart_due(&mut self) {
+        let now = recovery::ticks();
+        for child in 0..self.children.len() {
+            if let Some((_, mask)) = self.children[child].due.filter(|(due, _)| *due <= now) {
+                self.restart(mask, now);
+            }
+        }
+    }
+
     fn set_phase(&mut self, child: usize, phase: Phase) {
         self.tree.children[child].record.phase = phase;
         if let Some(state) = &mut self.state {
@@ -254,6 +161,7 @@ impl Supervisor {
     /// One child: from here on it is loaded again, whatever happens to this supervisor.
     fn start(&mut self, child: usize, fault_ticks: u64, extent: Extent) {
         self.set_phase(child, Phase::Loading);
+        self.children[child].due = None;
         fault_point!("supervisor.loading");
         let epoch = self.tree.children[child].record.epoch;
         self.children[child].start(epoch, fault_ticks, extent);
@@ -317,12 +225,20 @@ impl Supervisor {
 
     fn carry_out(&mut self, decision: Decision, child: usize, fault: Fault, fault_ticks: u64) {
         let action = match decision {
+            Decision::Start(child) if self.watch.is_idle_clock(child) => {
+                return self.set_phase(child, Phase::Stopped);
+            }
             Decision::Start(child) => {
                 self.reporter
                     .first_life(child, &mut self.children[child].data);
                 return self.start(child, fault_ticks, Extent::All);
             }
             Decision::Restart(mask) => return self.on_death(mask, child, fault, fault_ticks),
+            Decision::Later(mask, _) if !self.watch.has_ticks() => {
+                return self.on_death(mask, child, fault, fault_ticks);
+            }
+            Decision::Later(..) => Action::Backoff,
+            Decision::Fallback(_) => Action::Fallback,
             Decision::Stop => Action::Stop,
             Decision::Escalate => Action::Escalate,
             Decision::Reset => Action::Reset,
@@ -334,6 +250,17 @@ impl Supervisor {
         match decision {
             Decision::Escalate => self.escalate(),
             Decision::Reset => self.reset(),
+            Decision::Fallback(mask) => {
+                self.use_fallback(child);
+                self.restart(mask, fault_ticks);
+            }
+            Decision::Later(mask, pause_ms) => {
+                self.store_history(child);
+                // Whoever is restarted now, or dies, does not wait for that.
+                self.set_phase(child, Phase::Loading);
+                let pause = pause_ms * (recovery::ticks_per_second() / 1_000);
+                self.children[child].due = Some((fault_ticks + pause, mask));
+            }
             _ => {
                 self.set_phase(child, Phase::Stopped);
                 let _ = tcb::suspend(self.children[child].tcb());
@@ -437,6 +364,7 @@ impl Handler for Supervisor {
         if let Some(noticed) = self.watch.notified(channels, epochs) {
             self.on_hang(&noticed);
         }
+        self.restart_due();
         self.report_all();
         Ok(())
     }

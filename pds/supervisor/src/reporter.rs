@@ -125,6 +125,14 @@ impl Reporter {
         });
     }
 
+    /// From now on the child is another program.
+    pub fn replace(&mut self, child: usize, image: &Image) {
+        let child = &mut self.children[child];
+        child.places.stack = image.stack();
+        child.last_life = image.last_life_offset(&child.data);
+        child.mark = StackMark::new(&child.places);
+    }
+
     /// Prepares the stack of a child that has not run yet.
     pub fn first_life(&self, child: usize, data: &mut SharedMut) {
         StackMark::paint(&self.children[child].places, data);

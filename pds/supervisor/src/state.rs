@@ -37,6 +37,8 @@ const DEATH_WORDS: usize = 6;
 /// A death that is to be reported: an encoded fault, the epoch of the life, and the time.
 pub type DeathWords = [u64; DEATH_WORDS - 1];
 
+/// Bit of the phase's word: the child is loaded from its other program.
+const FALLBACK_BIT: u32 = 8;
 const ENTRY_BYTES: usize = size_of::<EntryWire>();
 const RECORD_BYTES: usize = 16;
 const DEATH_OFFSET: usize = RECORD_BYTES + size_of::<History>();
@@ -104,7 +106,8 @@ impl State {
 
     /// Stores a child's record.
     pub fn store(&mut self, id: usize, record: &Record) {
-        let (phase, epoch, restarts) = (record.phase as u32, record.epoch, record.restarts);
+        let phase = record.phase as u32 | u32::from(record.fallback) << FALLBACK_BIT;
+        let (epoch, restarts) = (record.epoch, record.restarts);
         let words = [phase, epoch, restarts, check(phase, epoch, restarts)].map(U32::new);
         self.region.write(Self::offset(id), &words);
     }
@@ -148,7 +151,8 @@ impl State {
         let entry: EntryWire = self.region.read(Self::offset(id));
         let (phase, epoch, restarts) = (entry.phase.get(), entry.epoch.get(), entry.restarts.get());
         let whole = entry.check.get() == check(phase, epoch, restarts);
-        let phase = match phase {
+        let fallback = phase & 1 << FALLBACK_BIT != 0;
+        let phase = match phase & !(1 << FALLBACK_BIT) {
             0 if whole => Phase::New,
             2 if whole => Phase::Running,
             3 if whole => Phase::Stopped,
@@ -159,6 +163,7 @@ impl State {
                 phase,
                 epoch,
                 restarts,
+                fallback,
             },
             entry.history.map(U64::get),
         )
@@ -186,6 +191,7 @@ mod tests {
             phase: Phase::Running,
             epoch: 7,
             restarts: 9,
+            fallback: true,
         };
         let (mut state, _) = State::attach(region.shared_mut(&Life::endless()));
         state.store(2, &record);
@@ -203,11 +209,13 @@ mod tests {
             phase: Phase::Running,
             epoch: 7,
             restarts: 9,
+            fallback: false,
         };
         let new = Record {
             phase: Phase::Stopped,
             epoch: 8,
             restarts: 10,
+            fallback: true,
         };
         for torn in 0..=RECORD_BYTES {
             let region = HostRegion::new(region_bytes(0));

@@ -12,7 +12,7 @@ use log::error;
 use mmio::fields::{ReadPure, ReadPureWrite, WriteOnly};
 use mmio::{UniqueMmioPointer, field, field_shared};
 use sel4_microkit::{Channel, ChannelSet};
-use timer_client::{Clock, Service, Timers};
+use timer_client::{Clock, Instant, Service, Timers};
 use topology::Topology;
 
 /// Time between two ticks of the time service.
@@ -55,7 +55,12 @@ pub struct Subscription {
     pub server: &'static str,
     channel: Channel,
     timers: Option<Timers<TimeService>>,
+    /// The last tick came late.
+    late: bool,
 }
+
+/// A tick that comes so much later than its time was not on time.
+const LATE_MS: u64 = 2;
 
 /// A source of ticks.
 pub enum Ticks {
@@ -76,7 +81,7 @@ pub struct Metronome {
 
 /// So many mean that it is dead. One means nothing: an alarm that was heard late sets the next one to
 /// the end of the running second, which may be near.
-const SILENT_MAX: u32 = 3;
+const SILENT_MAX: u32 = 5;
 
 /// What notifications mean for the passing of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +129,7 @@ impl Ticks {
             server,
             channel: Channel::new(channel.id.into()),
             timers: None,
+            late: false,
         };
         subscription.attach();
         Self::Service(subscription)
@@ -137,9 +143,12 @@ impl Ticks {
         }
     }
 
-    /// Milliseconds between two ticks.
+    /// Milliseconds between two ticks; 0 if the last one came late. Then this processor had something
+    /// else to do than to run this system (an emulator's does, a board's does not), and nobody had the
+    /// time to answer.
     pub fn period_ms(&self) -> u64 {
         match self {
+            Self::Service(subscription) if subscription.late => 0,
             Self::Alarm(_, None) => ALARM_PERIOD_MS,
             _ => PERIOD_MS,
         }
@@ -185,6 +194,11 @@ impl Ticks {
     }
 }
 
+/// Time since the last tick was due.
+fn since_due(now: Instant) -> Duration {
+    Duration::from_nanos(now.as_nanos() % (PERIOD_MS * 1_000_000))
+}
+
 impl Metronome {
     fn take(&mut self, channels: ChannelSet, rings: bool) -> Tick {
         if channels.contains(self.channel) {
@@ -223,7 +237,10 @@ impl Subscription {
             return error!("the pages shared with {server} are too small");
         };
         let period = Duration::from_millis(PERIOD_MS);
-        if timers.timers().next().is_none() && timers.every(period).is_err() {
+        // At multiples of the period, so that every life knows when a tick was due.
+        let now = timers.clock().now();
+        let first = now + period - since_due(now);
+        if timers.timers().next().is_none() && timers.start(first.into(), period).is_err() {
             error!("{server} has no timer for us");
         }
         self.timers = Some(timers);
@@ -240,6 +257,9 @@ impl Subscription {
             .is_some_and(|timers| timers.next_fired().is_some())
         {
             fired = true;
+        }
+        if let Some(timers) = self.timers.as_ref().filter(|_| fired) {
+            self.late = since_due(timers.clock().now()) >= Duration::from_millis(LATE_MS);
         }
         fired
     }

@@ -11,6 +11,7 @@
 //! - The first fault of a child is its boot stub's, and starts its first life (epoch 0).
 //! - A child that was stopped stays stopped until its supervisor is restarted by escalation.
 //! - A clock that runs backwards grants no extra restart.
+//! - A child that fails too often and has another program gets that one first, and keeps it.
 //! - A child is `Loading` from before its memory is touched until after it has been restarted.
 
 use policy::{Beyond, ChildPolicy, RESTARTS_MAX_MAX, Strategy};
@@ -39,6 +40,8 @@ pub struct Record {
     pub epoch: u32,
     /// Restarts that count for the intensity, ever; the latest are in the history.
     pub restarts: u32,
+    /// It is loaded from its other program.
+    pub fallback: bool,
 }
 
 /// Times of a child's latest restarts in milliseconds, a ring indexed by [`Record::restarts`].
@@ -62,6 +65,10 @@ pub enum Decision {
     Start(usize),
     /// Stop all of these but the one that failed, then load and run them in order.
     Restart(u64),
+    /// The same, from now on with the child's other program.
+    Fallback(u64),
+    /// The same after a pause of so many milliseconds; until then the child stays as it is.
+    Later(u64, u64),
     /// Leave the child stopped.
     Stop,
     /// Fail too.
@@ -86,6 +93,7 @@ impl ChildState {
             phase: Phase::New,
             epoch: 0,
             restarts: 0,
+            fallback: false,
         };
         Self {
             policy,
@@ -104,6 +112,19 @@ impl ChildState {
         self.oldest().is_some_and(|oldest| {
             now_ms.saturating_sub(self.history[oldest]) < u64::from(self.policy.window_ms)
         })
+    }
+
+    /// Pause before a restart that has just been counted.
+    fn pause_ms(&self, now_ms: u64) -> u64 {
+        let (backoff, window) = (self.policy.backoff_ms, u64::from(self.policy.window_ms));
+        let known = self.record.restarts.min(RESTARTS_MAX_MAX);
+        let recent = self.history[..known as usize]
+            .iter()
+            .filter(|&&time| now_ms.saturating_sub(time) < window)
+            .count() as u32;
+        let doublings = recent.saturating_sub(2).min(31);
+        let pause = u64::from(backoff) << doublings;
+        if recent < 2 { 0 } else { pause.min(window) }
     }
 
     fn count(&mut self, now_ms: u64) {
@@ -125,12 +146,22 @@ impl Tree {
             return self.give_up(child);
         }
         failed.count(now_ms);
-        Decision::Restart(self.affected(child))
+        let pause_ms = failed.pause_ms(now_ms);
+        let mask = self.affected(child);
+        match pause_ms {
+            0 => Decision::Restart(mask),
+            _ => Decision::Later(mask, pause_ms),
+        }
     }
 
     /// Decides about a child that restarts do not help.
     pub fn give_up(&mut self, child: usize) -> Decision {
         let failed = &mut self.children[child];
+        if failed.policy.has_fallback && !failed.record.fallback {
+            // The other program begins without a past.
+            (failed.record.fallback, failed.record.restarts) = (true, 0);
+            return Decision::Fallback(self.affected(child));
+        }
         match failed.policy.beyond {
             Beyond::Escalate => Decision::Escalate,
             Beyond::Reset => Decision::Reset,

@@ -4,7 +4,7 @@
 //! Wires `supervisor_service::liveness` to ticks, vitals pages and channels.
 //!
 //! The ticks themselves may stay away, when the time service hangs. Then the parent's questions,
-//! which hang on another clock, are a second source: two in a row without a tick in between mean
+//! which hang on another clock, are a second source: five in a row without a tick in between mean
 //! that the service is dead, unless somebody above it keeps the processor from it.
 
 use alloc::{format, vec::Vec};
@@ -20,19 +20,21 @@ use supervisor_service::{
 use topology::Topology;
 use vitals::Seen;
 
+use crate::asker::Asker;
 use crate::ticks::{METRONOME, Tick, Ticks};
 
 /// Id of the supervised end of a channel from a supervisor (`pd-setup`).
-const SUPERVISED: u8 = 60;
+pub const SUPERVISED: u8 = 60;
 /// Questions of the parent in a row without a tick in between.
-const QUESTIONS_MAX: u32 = 2;
+const QUESTIONS_MAX: u32 = 5;
 /// Time between two questions of the parent that count, at least.
-const QUESTION_PERIOD_MS: u64 = 100;
+const QUESTION_PERIOD_MS: u64 = 20;
 
 struct Child {
     name: &'static str,
     vitals: Option<SharedRef>,
     channel: Option<Channel>,
+    asker: Option<Asker>,
 }
 
 /// A hang that was noticed.
@@ -54,19 +56,21 @@ pub struct Watch {
     ticked_ms: u64,
     asked_ms: u64,
     asked_without_tick: u32,
+    is_wanted: bool,
 }
 
 impl Watch {
-    /// Starts the ticks.
-    pub fn new(topology: &Topology<'static>) -> Self {
+    /// Watches nobody yet.
+    pub fn new() -> Self {
         Self {
-            ticks: Ticks::find(topology),
+            ticks: Ticks::None,
             questions: pd_setup::hear_questions(),
             children: Vec::new(),
             liveness: Liveness::default(),
             ticked_ms: now_ms(),
             asked_ms: now_ms(),
             asked_without_tick: 0,
+            is_wanted: false,
         }
     }
 
@@ -81,11 +85,25 @@ impl Watch {
         let mut channels = topology.channels();
         let channel = channels.find(|end| end.peer == child.name && end.peer_id == SUPERVISED);
         self.liveness.add(child.priority, policy);
+        self.is_wanted |= policy.heartbeat_ms > 0 || policy.progress_timeout_ms > 0;
         self.children.push(Child {
             name: child.name,
             vitals: vitals.map(|region| pd_setup::reads(&region)),
             channel: channel.map(|channel| Channel::new(channel.id.into())),
+            asker: Asker::find(topology, child.name),
         });
+    }
+
+    /// Starts the ticks, if a policy wants anybody to be watched.
+    pub fn start(&mut self, topology: &Topology<'static>) {
+        if self.is_wanted {
+            self.ticks = Ticks::find(topology);
+        }
+    }
+
+    /// Whether this child is nothing but a clock that nobody wants.
+    pub fn is_idle_clock(&self, child: usize) -> bool {
+        !self.is_wanted && self.children[child].name == METRONOME
     }
 
     /// Whether there is anything that will wake this supervisor by and by.
@@ -105,10 +123,15 @@ impl Watch {
     pub fn notified(
         &mut self,
         channels: ChannelSet,
-        epochs: impl Iterator<Item = Option<u32>>,
+        epochs: impl Iterator<Item = Option<u32>> + Clone,
     ) -> Option<Noticed> {
+        if let Some(wrong) = self.wrong_answer(epochs.clone()) {
+            return Some(wrong);
+        }
         match self.ticks.take(channels) {
             Tick::Period => {
+                let askers = self.children.iter_mut().flat_map(|child| &mut child.asker);
+                askers.for_each(|asker| asker.ask(now_ms()));
                 (self.ticked_ms, self.asked_without_tick) = (now_ms(), 0);
                 let server = self.ticks.server().and_then(|name| self.position(name));
                 let found = self.look(epochs, server, self.ticks.period_ms());
@@ -175,6 +198,21 @@ impl Watch {
             kind,
             hopeless: self.liveness.is_hopeless(child),
         }
+    }
+
+    /// A child that has answered wrongly.
+    fn wrong_answer(&mut self, epochs: impl Iterator<Item = Option<u32>>) -> Option<Noticed> {
+        let now = now_ms();
+        let mut children = self.children.iter_mut().zip(epochs);
+        let child = children.position(|(child, epoch)| {
+            let asker = child.asker.as_mut().zip(epoch);
+            asker.is_some_and(|(asker, epoch)| asker.is_wrong(epoch, now))
+        })?;
+        Some(Noticed {
+            child,
+            kind: Some(Kind::WrongAnswer),
+            hopeless: false,
+        })
     }
 
     fn position(&self, name: &str) -> Option<usize> {

@@ -23,6 +23,7 @@ use log::{error, info};
 use microkit_abi::syscalls;
 use sel4_microkit::{Handler, NullHandler, protection_domain};
 use test_supervision_service::stub::{FAULTS, HANGS, Stub};
+use topology::Topology;
 use victim::{Sight, Victim};
 
 /// Periods until everybody has started.
@@ -37,14 +38,23 @@ const REST_PERIODS: u32 = 8;
 const HANG_ROUNDS: u32 = 6;
 
 /// What is left out, from one point of a victim to another, and how its supervisor must call that.
-const SKIPS: [(&str, &str, &str, Kind); 1] = [(
-    "timer",
-    "timer.before_ack",
-    "timer.after_ack",
-    Kind::LostIrq,
-)];
+const SKIPS: [(&str, &str, &str, Kind); 2] = [
+    (
+        "timer",
+        "timer.before_ack",
+        "timer.after_ack",
+        Kind::LostIrq,
+    ),
+    ("blk", "blk.before_kick", "blk.after_kick", Kind::StuckQueue),
+];
+/// The application does not work for longer.
+const SKIPS_MAX: u32 = 3;
+
+/// The region that the block service's supervisor has its answers written to, and an error in its address.
+const ANSWERS: (&str, &str, u64) = ("blk", "devices_to_blk_data", 0x800);
 
 struct Test {
+    topology: Topology<'static>,
     victims: Vec<Victim>,
     failures: u32,
 }
@@ -61,6 +71,7 @@ fn init() -> impl Handler {
         .map(|(index, name)| Victim::find(&topology, name, index + 1))
         .collect();
     let mut test = Test {
+        topology,
         victims,
         failures: 0,
     };
@@ -69,12 +80,15 @@ fn init() -> impl Handler {
         Some(_) => (1, HANG_ROUNDS),
         None => (2, 1),
     };
+    // First, while the application works.
+    test.skips(rounds);
     if parts > 1 {
         test.faults();
         test.together();
         test.steps();
     }
     test.hangs(rounds);
+    test.wrong_answers(rounds);
     match test.failures {
         0 => info!("KINTSUGI|PASS bench test_supervision"),
         count => error!("KINTSUGI|FAIL {count} attacks did not end as they must"),
@@ -236,11 +250,15 @@ impl Test {
                 }
             }
         }
+    }
+
+    /// Every piece of work that can be left out.
+    fn skips(&mut self, rounds: u32) {
         for (name, from, to, kind) in SKIPS {
             let Some(index) = self.victims.iter().position(|v| v.name == name) else {
                 continue;
             };
-            for _ in 0..rounds {
+            for _ in 0..rounds.min(SKIPS_MAX) {
                 let before = self.sights();
                 // It comes along there some time later, so this is too long rather than too short.
                 let start = recovery::ticks();
@@ -249,6 +267,26 @@ impl Test {
                 } else if let Some(sight) = self.judge(index, kind, &before) {
                     self.say(index, kind, start, &sight);
                 }
+            }
+        }
+    }
+
+    /// The block service writes answers to a wrong place.
+    fn wrong_answers(&mut self, rounds: u32) {
+        let (name, region, error) = ANSWERS;
+        let index = self.victims.iter().position(|victim| victim.name == name);
+        let place = self.topology.region(region).map(|region| region.paddr);
+        let (Some(index), Some(place)) = (index, place) else {
+            return self.fail("system.xml does not map the answers");
+        };
+        for _ in 0..rounds {
+            let before = self.sights();
+            let start = recovery::ticks();
+            let changed = self.victims[index].corrupt(&self.topology, place, place + error);
+            if changed == 0 {
+                self.fail("the address of the answers is not in the service's memory");
+            } else if let Some(sight) = self.judge(index, Kind::WrongAnswer, &before) {
+                self.say(index, Kind::WrongAnswer, start, &sight);
             }
         }
     }

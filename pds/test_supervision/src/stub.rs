@@ -33,7 +33,6 @@ const LDR_X0_X0: u32 = 0xf940_0000;
 const STR_X0_X0: u32 = 0xf900_0000;
 const BR_X0: u32 = 0xd61f_0000;
 const UDF_0: u32 = 0;
-const UDF_1: u32 = 1;
 const BRK_0: u32 = 0xd420_0000;
 const B_HERE: u32 = 0x1400_0000;
 /// To the first instruction of a body of four.
@@ -52,12 +51,11 @@ const fn movn(register: u32, value: i64) -> u32 {
 const EMPTY_SLOT: u16 = 9;
 
 /// Deaths by a fault.
-pub const FAULTS: [Stub; 9] = [
+pub const FAULTS: [Stub; 8] = [
     Stub::new(Kind::Read, &[movz(0, 8), LDR_X0_X0]),
     Stub::new(Kind::Write, &[ADR_X0_HERE, STR_X0_X0]),
     Stub::new(Kind::Execute, &[movz(0, 0), BR_X0]),
     Stub::new(Kind::IllegalInstruction, &[UDF_0]),
-    Stub::new(Kind::Panic, &[UDF_1]),
     Stub::new(Kind::Breakpoint, &[BRK_0]),
     Stub::new(
         Kind::BadCapability,

@@ -133,6 +133,16 @@ impl Victim {
         self.write(offset, NOP);
     }
 
+    /// Replaces a word wherever it is in the victim's data and heap; says how often it was there.
+    pub fn corrupt(&self, topology: &Topology<'static>, from: u64, to: u64) -> usize {
+        let region = topology.region(&format!("{}_data", self.name));
+        let mut data = pd_setup::writes(&region.expect("found before"));
+        let words = (0..data.len()).step_by(size_of::<u64>());
+        let found: Vec<_> = words.filter(|&at| data.load_u64(at) == from).collect();
+        found.iter().for_each(|&at| data.store_u64(at, to));
+        found.len()
+    }
+
     pub fn sight(&self) -> Sight {
         type Bytes = [u8; size_of::<StartInfo>()];
         let info = StartInfo::parse(&self.data.read::<Bytes>(self.start_info)).ok();

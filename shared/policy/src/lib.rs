@@ -18,7 +18,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// First bytes of a table.
 pub const MAGIC: [u8; 4] = *b"KPOL";
 /// Counts changes of the layout.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Bytes kept for a name, with at least one NUL behind it.
 pub const NAME_BYTES: usize = 48;
 /// Highest restart intensity: a supervisor remembers so many restarts of each child.
@@ -65,6 +65,11 @@ pub struct ChildPolicy {
     pub heartbeat_timeout_ms: u32,
     /// How long it may have work, or wait in the middle of some, and finish none of it. 0: for ever.
     pub progress_timeout_ms: u32,
+    /// Pause before the second restart inside the window, doubled with each further one, in
+    /// milliseconds. 0: none.
+    pub backoff_ms: u32,
+    /// Whether there is another program, to be loaded when this one fails too often.
+    pub has_fallback: bool,
 }
 
 impl ChildPolicy {
@@ -80,6 +85,8 @@ impl ChildPolicy {
         heartbeat_ms: 20,
         heartbeat_timeout_ms: 60,
         progress_timeout_ms: 0,
+        backoff_ms: 0,
+        has_fallback: false,
     };
 }
 
@@ -111,16 +118,18 @@ pub struct EntryWire {
     pub beyond: u8,
     /// [`Strategy`].
     pub strategy: u8,
+    /// [`ChildPolicy::has_fallback`], 0 or 1.
+    pub has_fallback: u8,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 5],
     /// [`ChildPolicy::heartbeat_ms`].
     pub heartbeat_ms: U32,
     /// [`ChildPolicy::heartbeat_timeout_ms`].
     pub heartbeat_timeout_ms: U32,
     /// [`ChildPolicy::progress_timeout_ms`].
     pub progress_timeout_ms: U32,
-    /// Zero.
-    pub reserved_too: U32,
+    /// [`ChildPolicy::backoff_ms`].
+    pub backoff_ms: U32,
 }
 
 const _: () = assert!(size_of::<HeaderWire>() == 16);
@@ -167,7 +176,7 @@ impl EntryWire {
         };
         let (restarts_max, window_ms) = (self.restarts_max.get(), self.window_ms.get());
         let valid = (1..=RESTARTS_MAX_MAX).contains(&restarts_max) && window_ms > 0;
-        let valid = valid && self.reserved == [0; 6] && self.reserved_too.get() == 0;
+        let valid = valid && self.reserved == [0; 5] && self.has_fallback <= 1;
         valid.then_some(ChildPolicy {
             restarts_max,
             window_ms,
@@ -176,6 +185,8 @@ impl EntryWire {
             heartbeat_ms: self.heartbeat_ms.get(),
             heartbeat_timeout_ms: self.heartbeat_timeout_ms.get(),
             progress_timeout_ms: self.progress_timeout_ms.get(),
+            backoff_ms: self.backoff_ms.get(),
+            has_fallback: self.has_fallback != 0,
         })
     }
 
@@ -240,11 +251,12 @@ pub fn build(policies: &[(String, ChildPolicy)]) -> Vec<u8> {
                 window_ms: U32::new(policy.window_ms),
                 beyond: policy.beyond as u8,
                 strategy: policy.strategy as u8,
-                reserved: [0; 6],
+                has_fallback: policy.has_fallback.into(),
+                reserved: [0; 5],
                 heartbeat_ms: U32::new(policy.heartbeat_ms),
                 heartbeat_timeout_ms: U32::new(policy.heartbeat_timeout_ms),
                 progress_timeout_ms: U32::new(policy.progress_timeout_ms),
-                reserved_too: U32::ZERO,
+                backoff_ms: U32::new(policy.backoff_ms),
             }
         })
         .collect();
@@ -269,6 +281,8 @@ mod tests {
         heartbeat_ms: 7,
         heartbeat_timeout_ms: 8,
         progress_timeout_ms: 9,
+        backoff_ms: 10,
+        has_fallback: true,
     };
 
     fn table() -> Vec<u8> {
@@ -287,12 +301,12 @@ mod tests {
     #[test]
     fn golden_bytes() {
         let bytes = table();
-        assert_eq!(&bytes[..12], b"KPOL\x02\0\0\0\x02\0\0\0");
+        assert_eq!(&bytes[..12], b"KPOL\x03\0\0\0\x02\0\0\0");
         assert_eq!(&bytes[16..20], b"blk\0");
-        assert_eq!(bytes[64..74], [3, 0, 0, 0, 0xf4, 1, 0, 0, 2, 3]);
+        assert_eq!(bytes[64..75], [3, 0, 0, 0, 0xf4, 1, 0, 0, 2, 3, 1]);
         assert_eq!(
             bytes[80..96],
-            [7, 0, 0, 0, 8, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0]
+            [7, 0, 0, 0, 8, 0, 0, 0, 9, 0, 0, 0, 10, 0, 0, 0]
         );
     }
 

@@ -142,6 +142,12 @@ fn code_is_restored_as_far_as_asked() {
     assert!(image.is_intact(&elf, &code_mut, offset));
     assert_eq!(load(&mut code_mut, Extent::Page(0x800)), 0..0);
     assert_eq!(image.code_offset(CODE_BASE + 2), None);
+    let region_offset = |pc| image.region_offset(pc, &code_mut);
+    assert_eq!(region_offset(CODE_BASE + 0xffc), Some(0xffc));
+    assert_eq!(
+        (region_offset(CODE_BASE + 0x1000), region_offset(0)),
+        (None, None)
+    );
     assert_eq!(image.code_offset(CODE_BASE + 4), None);
 }
 

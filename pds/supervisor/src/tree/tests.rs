@@ -154,3 +154,45 @@ fn a_restarted_supervisor_repeats_what_it_had_not_finished() {
     );
     assert!(tree.children.iter().all(|child| child.record.restarts == 0));
 }
+
+#[test]
+fn the_other_program_is_tried_before_giving_up() {
+    let policy = ChildPolicy {
+        has_fallback: true,
+        ..POLICY
+    };
+    let mut tree = tree(Strategy::OneForOne, policy);
+    for _ in 0..policy.restarts_max {
+        assert_eq!(tree.on_fault(1, 5), Decision::Restart(0b010));
+    }
+    assert_eq!(tree.on_fault(1, 5), Decision::Fallback(0b010));
+    assert!(tree.children[1].record.fallback);
+    for _ in 0..policy.restarts_max {
+        assert_eq!(tree.on_fault(1, 5), Decision::Restart(0b010));
+    }
+    assert_eq!(tree.on_fault(1, 5), Decision::Stop);
+}
+
+#[test]
+fn pauses_double_and_end_with_the_window() {
+    let policy = ChildPolicy {
+        restarts_max: 8,
+        backoff_ms: 10,
+        ..POLICY
+    };
+    let mut tree = tree(Strategy::OneForOne, policy);
+    let mut pauses = Vec::new();
+    for _ in 0..7 {
+        match tree.on_fault(1, 5) {
+            Decision::Restart(_) => pauses.push(0),
+            Decision::Later(mask, pause) => {
+                assert_eq!(mask, 0b010);
+                pauses.push(pause);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(pauses, [0, 10, 20, 40, 80, 100, 100]);
+    // Later there is nothing to wait for.
+    assert_eq!(tree.on_fault(1, 5_000), Decision::Restart(0b010));
+}

@@ -1,0 +1,124 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! Measures the instructions that a fixed piece of the demo's work takes, everybody's included.
+//!
+//! The time that passes less what `test_spin` counts is the work of application, services, driver,
+//! supervisors and kernel together. That is only true under QEMU's `-icount shift=0`. The host boots this
+//! with supervision and without it and compares the two.
+
+#![no_std]
+#![no_main]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+
+use core::time::Duration;
+
+use app_demo_service::Extent;
+use figures::Samples;
+use fs_client::{ChannelPeer, FileSystem, Regions};
+use log::{error, info};
+use sel4_microkit::{Channel, Handler, NullHandler, protection_domain};
+use sel4_shared_memory::SharedRef;
+use timer_client::{Clock, Service, Timers};
+use topology::Topology;
+
+const FS: Channel = Channel::new(2);
+const TIMER: Channel = Channel::new(3);
+
+/// `app_demo` has done its work by then.
+const START_MS: u64 = 5_000;
+/// Rounds of the demo's work.
+const EXTENT: Extent = Extent {
+    rounds_min: 12,
+    work_min: Duration::ZERO,
+    rounds_max: 12,
+};
+const INSTRUCTIONS_PER_COUNT: u64 = 3;
+
+struct TimerChannel;
+
+impl Service for TimerChannel {
+    fn notify(&mut self) {
+        TIMER.notify();
+    }
+
+    fn wait(&mut self) {
+        microkit_wait::wait_for(TIMER);
+    }
+}
+
+/// What has passed and what of it was idle, in instructions.
+struct Moment {
+    time: u64,
+    idle: u64,
+}
+
+impl Moment {
+    fn now(spin: &SharedRef) -> Self {
+        let ns_per_tick = 1_000_000_000 / recovery::ticks_per_second();
+        Self {
+            time: recovery::ticks() * ns_per_tick,
+            idle: spin.load_u64(0) * INSTRUCTIONS_PER_COUNT,
+        }
+    }
+}
+
+#[protection_domain(stack_size = 0x10000, heap_size = 0x100000)]
+fn init() -> impl Handler {
+    pd_setup::log();
+    let topology = pd_setup::topology();
+    let start = START_MS * (recovery::ticks_per_second() / 1_000);
+    while recovery::ticks() < start {}
+    let (files, timers) = (files(&topology), timers(&topology));
+    let spin = pd_setup::reads(&region(&topology, "spin_counter"));
+    // The first run makes the folders and fills the caches.
+    let before = Moment::now(&spin);
+    let result = app_demo_service::run(files, timers, EXTENT);
+    let after = Moment::now(&spin);
+    match result {
+        Ok(()) => {
+            let busy = (after.time - before.time).saturating_sub(after.idle - before.idle);
+            let mut samples = Samples::default();
+            samples.add(busy);
+            info!(
+                "{}",
+                samples.summary("supervision.demo_work", "instructions")
+            );
+            info!("KINTSUGI|PASS bench_overhead");
+        }
+        Err(failure) => error!("KINTSUGI|FAIL bench_overhead: {failure}"),
+    }
+    NullHandler::new()
+}
+
+fn region(topology: &Topology<'static>, name: &str) -> topology::Region<'static> {
+    let region = topology.region(name);
+    region.unwrap_or_else(|| panic!("system.xml does not map {name}"))
+}
+
+fn files(topology: &Topology<'static>) -> FileSystem {
+    let region = |name| region(topology, name);
+    let regions = Regions {
+        requests: pd_setup::writes(&region("bench_overhead_to_fs_requests")),
+        completions: pd_setup::reads(&region("fs_to_bench_overhead_completions")),
+        output: pd_setup::writes(&region("bench_overhead_to_fs_data")),
+        input: pd_setup::reads(&region("fs_to_bench_overhead_data")),
+    };
+    FileSystem::attach(regions, ChannelPeer::new(FS)).expect("the regions are large enough")
+}
+
+fn timers(topology: &Topology<'static>) -> Timers<TimerChannel> {
+    let region = |name| region(topology, name);
+    let page = pd_setup::reads(&region("timer_clock"));
+    let clock = loop {
+        match Clock::attach(page.clone(), recovery::ticks) {
+            Ok(clock) => break clock,
+            Err(_) => microkit_wait::wait_for(TIMER),
+        }
+    };
+    let armed = pd_setup::writes(&region("bench_overhead_to_timer_timers"));
+    let firings = pd_setup::reads(&region("timer_to_bench_overhead_firings"));
+    Timers::attach(armed, firings, clock, TimerChannel).expect("the regions are large enough")
+}
