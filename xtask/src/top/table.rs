@@ -9,7 +9,7 @@
 //! | STATE, RESTARTS, LAST FAULT | the records of this boot in the supervisors' black boxes |
 //! | QUEUE | the request tables whose completions the PD writes: what waits there |
 //! | STACK | the stack itself: how far its supervisor's paint has been written over since boot |
-//! | BEAT | nothing yet: it is for the vitals pages |
+//! | BEAT | its vitals page: milliseconds from its latest answer to the latest of anybody |
 //!
 //! RESTARTS counts deaths that are still in the black box; EPOCH counts them all, also those in
 //! which the PD was only taken along.
@@ -93,6 +93,8 @@ pub struct Row {
     restarts: usize,
     queue: Option<usize>,
     stack: Option<(u64, u64)>,
+    /// Counter at its latest answer to its supervisor.
+    beat_ticks: Option<u64>,
     last: Option<Box<RecordWire>>,
 }
 
@@ -130,6 +132,7 @@ impl Snapshot {
             if let Some(space) = spaces.of.get(&pd.name) {
                 row.life(machine, space, files.addresses.get(&pd.name))?;
                 row.queue = queue(machine, space, system, pd)?;
+                row.beat_ticks = beat_ticks(machine, spaces, system, pd)?;
             }
             rows.push(row);
         }
@@ -152,6 +155,7 @@ impl Snapshot {
             "\n{:16} {:>4} {:11} {:>5} {:>8} {:>5} {:>13} {:>5} LAST FAULT",
             "PD", "PRIO", "STATE", "EPOCH", "RESTARTS", "QUEUE", "STACK", "BEAT"
         );
+        let newest = self.rows.iter().filter_map(|row| row.beat_ticks).max();
         for row in &self.rows {
             let name = format!("{:depth$}{}", "", row.pd, depth = row.depth);
             let or_dash = |number: Option<String>| number.unwrap_or("-".to_owned());
@@ -164,7 +168,7 @@ impl Snapshot {
                 row.restarts,
                 or_dash(row.queue.map(|count| count.to_string())),
                 or_dash(row.stack.map(|(used, size)| format!("{used}/{size}"))),
-                "-",
+                or_dash(age_ms(row.beat_ticks, newest).map(|age| age.to_string())),
                 row.last_fault(symbols),
             );
         }
@@ -238,6 +242,34 @@ impl Row {
             .unwrap_or_else(|| format!("pc {:#x}", head.pc));
         format!("{head} at {seconds:.3} s in {place}")
     }
+}
+
+/// QEMU's counter on every board that we know (CNTFRQ_EL0).
+const TICKS_PER_MS: u64 = 62_500;
+
+/// Milliseconds from one answer to the newest one.
+fn age_ms(beat_ticks: Option<u64>, newest: Option<u64>) -> Option<u64> {
+    Some(newest?.saturating_sub(beat_ticks?) / TICKS_PER_MS)
+}
+
+/// Counter at the latest answer of `pd`; `None` when it has not answered, or is not asked.
+fn beat_ticks<P: Physical>(
+    machine: &mut Cache<P>,
+    spaces: &Spaces,
+    system: &System,
+    pd: &Pd,
+) -> Result<Option<u64>> {
+    let region = format!("{}_vitals", pd.name);
+    let page = region_bytes(machine, spaces, system, &region)?.unwrap_or_default();
+    Ok(beat_in(&page))
+}
+
+fn beat_in(page: &[u8]) -> Option<u64> {
+    let word = |index: usize| {
+        let bytes = page.get(index * 8..)?.first_chunk()?;
+        Some(u64::from_le_bytes(*bytes))
+    };
+    word(vitals::BEAT_TICKS).filter(|_| word(vitals::BEATS) != Some(0))
 }
 
 /// Bytes of a painted stack that have been used; `None` when nobody has painted it.
@@ -333,4 +365,20 @@ fn queue<P: Physical>(
         }
     }
     Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_beat_is_as_old_as_the_newest_is_younger() {
+        let mut page = vec![0; 0x100];
+        assert_eq!((beat_in(&page), beat_in(&[])), (None, None));
+        page[vitals::BEATS * 8] = 1;
+        page[vitals::BEAT_TICKS * 8..][..8].copy_from_slice(&125_000u64.to_le_bytes());
+        assert_eq!(beat_in(&page), Some(125_000));
+        assert_eq!(age_ms(Some(125_000), Some(1_375_000)), Some(20));
+        assert_eq!((age_ms(None, Some(1)), age_ms(Some(1), None)), (None, None));
+    }
 }

@@ -149,7 +149,7 @@ fn system() -> System {
 
 fn start_info(epoch: u32, bottom: u64, top: u64) -> Vec<u8> {
     let mut bytes = b"KINTSTRT".to_vec();
-    bytes.extend(1_u32.to_le_bytes());
+    bytes.extend(2_u32.to_le_bytes());
     bytes.extend(epoch.to_le_bytes());
     bytes.extend(0_u64.to_le_bytes());
     bytes.extend(bottom.to_le_bytes());
