@@ -35,7 +35,7 @@ use journal::{BootEntry, Campaign, Journal, Trial};
 const OVERLAYS: [&str; 2] = ["pds/injector/overlay.xml", "pds/test_spin/overlay.xml"];
 /// Guest time without a finished round after which the system is lost. Every timeout of policy.toml is
 /// shorter.
-const LOST_AFTER_MS: u64 = 6_000;
+const LOST_AFTER_MS: u64 = 15_000;
 /// Megabytes of the disk.
 const DISK_MEGABYTES: u64 = 64;
 

@@ -54,6 +54,8 @@ pub enum Command {
     /// Each trial is judged before the next begins; all go to a file as they come, so that the campaign
     /// can be interrupted and resumed. The machine boots again only when the system is lost.
     Campaign(CampaignArgs),
+    /// Simulate the services on the host, with crashes and power cuts between any two of their steps.
+    Simulate(SimulateArgs),
     /// Measure a service in QEMU, in instructions and guest time, which do not depend on this machine.
     Bench(BenchArgs),
     /// Say what is missing on this machine, and the command that mends it.
@@ -249,6 +251,20 @@ pub struct CampaignArgs {
     /// Where everything goes, below `campaign`.
     #[arg(long, env = "BUILD_DIR", value_name = "DIR", default_value = "build")]
     pub build_dir: PathBuf,
+}
+
+/// Arguments of `simulate`.
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// End when so many crashes were simulated.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub crashes: u64,
+    /// Number that all runs follow from.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Only this run: repeats a violation.
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<u64>,
 }
 
 /// Arguments of `bench`.

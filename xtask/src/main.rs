@@ -28,6 +28,7 @@ mod policy;
 mod qemu;
 mod run;
 mod samples;
+mod simulate;
 mod symbolize;
 mod system;
 mod target_test;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Test(args) => target_test::run(args),
         Command::Campaign(args) => campaign::run(args),
+        Command::Simulate(args) => simulate::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Symbolize(args) => symbolize::run(args),
