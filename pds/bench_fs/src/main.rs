@@ -28,7 +28,7 @@ const INSTRUCTIONS_PER_TICK: u64 = 16;
 const INSTRUCTIONS_PER_COUNT: u64 = 3;
 
 /// Three times the service's cache, so that nothing of it is there when its turn comes again.
-const BIG_BYTES: u64 = 64 << 20;
+const BIG_BYTES: u64 = 96 << 20;
 /// Fits the cache.
 const SMALL_BYTES: u64 = 4 << 20;
 const K4: usize = 4096;

@@ -29,6 +29,7 @@ const INCOMPAT_JOURNAL_DEVICE: u32 = 0x8;
 const INCOMPAT_META_BG: u32 = 0x10;
 const RO_COMPAT_METADATA_CHECKSUM: u32 = 0x400;
 const INODE_USES_EXTENTS: u32 = 0x8_0000;
+const INODE_INLINE: u32 = 0x1000_0000;
 const EXTENT_MAGIC: u16 = 0xf30a;
 /// Deeper trees cannot exist: each level holds at least 84 entries, and blocks have 32-bit numbers.
 const EXTENT_DEPTH_MAX: u16 = 5;
@@ -240,11 +241,9 @@ impl Superblock {
         if get_u32(&inode.bytes, 0x20) & INODE_USES_EXTENTS == 0 {
             return Ok(None);
         }
-        let mut extents = Vec::new();
-        let root = inode.bytes[0x28..0x28 + 60].to_vec();
-        if !self.walk_extents(&root, EXTENT_DEPTH_MAX, &mut extents, read)? {
+        let Some(extents) = self.extents(&inode, read)? else {
             return Ok(None);
-        }
+        };
         let in_range = |extent: &Extent| {
             extent
                 .physical
@@ -255,6 +254,22 @@ impl Superblock {
             return Ok(None);
         }
         Ok(JournalMap::new(extents))
+    }
+
+    /// The extents of an inode that has some, as the disk has them.
+    ///
+    /// # Errors
+    ///
+    /// As `read`; `None` when they make no sense.
+    pub fn extents<E>(
+        &self,
+        inode: &Inode,
+        read: &mut Read<'_, E>,
+    ) -> Result<Option<Vec<Extent>>, E> {
+        let mut extents = Vec::new();
+        let root = &inode.bytes[0x28..0x28 + 60];
+        let sound = self.walk_extents(root, EXTENT_DEPTH_MAX, &mut extents, read)?;
+        Ok(sound.then_some(extents))
     }
 
     /// Collects the extents below `node`; false when the node makes no sense.
@@ -304,6 +319,19 @@ pub struct Inode {
 }
 
 impl Inode {
+    /// Whether this is a regular file that has names and maps its blocks with extents.
+    pub fn is_regular_with_extents(&self) -> bool {
+        get_u16(&self.bytes, 0) >> 12 == 8
+            && get_u16(&self.bytes, 0x1a) != 0
+            && get_u32(&self.bytes, 0x20) & (INODE_USES_EXTENTS | INODE_INLINE)
+                == INODE_USES_EXTENTS
+    }
+
+    /// Bytes of the file.
+    pub fn size(&self) -> u64 {
+        u64::from(get_u32(&self.bytes, 0x04)) | u64::from(get_u32(&self.bytes, 0x6c)) << 32
+    }
+
     /// Tells files apart that had the same inode number one after the other.
     ///
     /// It is the time of birth with its nanoseconds: `rsext4` sets no inode generation, and our clock

@@ -6,7 +6,6 @@
 //! POSIX's rules are checked here before anything is changed, so that an ordinary error (a file that is
 //! not there) costs nothing. An error after that makes the caller roll back.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use proto::fs::{
@@ -142,40 +141,13 @@ impl<D: Disk> Volume<D> {
     }
 
     /// Finds the regular file of a handle.
-    fn regular(&mut self, handle: &Handle) -> Result<InodeInfo, Errno> {
+    pub(crate) fn regular(&mut self, handle: &Handle) -> Result<InodeInfo, Errno> {
         let info = self.open_file(handle)?;
         match kind_of(info.file_type()) {
             Kind::File => Ok(info),
             Kind::Directory => Err(Errno::IsDirectory),
             Kind::Symlink | Kind::Other => Err(Errno::Invalid),
         }
-    }
-
-    fn run_read(
-        &mut self,
-        handle: &Handle,
-        offset: u64,
-        output: Output,
-        to: &mut SharedMut,
-    ) -> Result<CompletionWire, Errno> {
-        let info = self.regular(handle)?;
-        let left = info.size.saturating_sub(offset);
-        let mut bytes = vec![
-            0;
-            output
-                .length
-                .min(usize::try_from(left).unwrap_or(usize::MAX))
-        ];
-        let read = if bytes.is_empty() {
-            0
-        } else {
-            self.read(info.number.raw(), offset, &mut bytes)?
-        };
-        to.write_bytes(output.offset, &bytes[..read]);
-        Ok(CompletionWire {
-            value: (read as u64).into(),
-            ..CompletionWire::default()
-        })
     }
 
     fn run_write(&mut self, handle: &Handle, offset: Option<u64>, data: &[u8]) -> Outcome {

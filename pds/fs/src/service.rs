@@ -292,8 +292,11 @@ impl<D: Disk> Volume<D> {
         if self.has_failed() {
             return Err(Errno::Io);
         }
-        let outcome = self.run(request, output);
         let changes = request.changes();
+        if changes {
+            self.forget_maps(request);
+        }
+        let outcome = self.run(request, output);
         let outcome = outcome.and_then(|completion| {
             if changes {
                 fault_point!("fs.mid_operation");

@@ -28,7 +28,7 @@ use alloc::vec::Vec;
 
 use jbd2::{BlockDevice, Journal, JournalError, Survey};
 use recovery::fault_point;
-use sel4_shared_memory::Crc32c;
+use sel4_shared_memory::{Crc32c, SharedMut};
 
 use crate::disk::{Disk, DiskError};
 use crate::index::{Entry, Geometry, Index, Intent, Progress};
@@ -301,6 +301,41 @@ impl<D: Disk> Store<D> {
             )?;
             index += run;
         }
+        Ok(())
+    }
+
+    /// Copies a part of a block to a client's region; `to` is region, place and length. When the block is not in
+    /// memory, up to `run` blocks from it on are read at once.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails, or has no such blocks.
+    pub fn copy_block(
+        &mut self,
+        block: u64,
+        run: usize,
+        skip: usize,
+        to: (&mut SharedMut, usize, usize),
+    ) -> Result<(), StoreError> {
+        let (region, place, length) = to;
+        let mut found = self.find_checked(block);
+        if found.is_none() {
+            self.check_range(block, 1)?;
+            let most = run.min(RUN_BLOCKS_MAX).min(self.slots.len() / 4).max(1);
+            let missing = (1..most).take_while(|next| self.find(block + *next as u64).is_none());
+            let missing = 1 + missing.count();
+            self.fill(block, missing)?;
+            found = self.find(block);
+        }
+        let Some(slot) = found else {
+            let mut bytes = alloc::vec![0; self.block_size];
+            BlockDevice::read(&mut self.raw, block, &mut bytes)?;
+            region.write_bytes(place, &bytes[skip..skip + length]);
+            return Ok(());
+        };
+        let at = self.slot_at(slot) + skip;
+        let memory = self.raw.memory().as_shared_ref();
+        region.copy_from(place, &memory, at, length);
         Ok(())
     }
 

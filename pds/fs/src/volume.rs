@@ -25,6 +25,7 @@ use rsext4::{
 use crate::block_io::StoreIo;
 use crate::clock::InodeClock;
 use crate::disk::Disk;
+use crate::file_map::FileMaps;
 use crate::index::Index;
 use crate::layout::Superblock;
 use crate::mount::{self, MountError};
@@ -43,11 +44,12 @@ pub const ROOT_INODE: u32 = 2;
 pub struct Volume<D: Disk> {
     pub(crate) store: Rc<RefCell<Store<D>>>,
     pub(crate) ext4: Mounted<D>,
-    superblock: Superblock,
+    pub(crate) superblock: Superblock,
     clock: InodeClock,
     results: Results,
     /// Generations of files that were looked at; see [`crate::layout::Inode::generation`].
     generations: BTreeMap<u32, u64>,
+    pub(crate) maps: FileMaps,
 }
 
 /// What `rsext4`'s errors mean to a client.
@@ -76,7 +78,7 @@ pub fn errno(error: Ext4Error) -> Errno {
     }
 }
 
-fn store_errno(error: StoreError) -> Errno {
+pub(crate) fn store_errno(error: StoreError) -> Errno {
     match error {
         StoreError::TooLarge => Errno::FileTooLarge,
         _ => Errno::Io,
@@ -126,6 +128,7 @@ impl<D: Disk> Volume<D> {
             clock,
             results,
             generations,
+            maps: FileMaps::default(),
         };
         volume.begin_boot(boot).map_err(|error| match error {
             StoreError::Disk(error) => MountError::Disk(error),
@@ -244,6 +247,7 @@ impl<D: Disk> Volume<D> {
     pub fn roll_back(&mut self) -> Result<(), Errno> {
         self.store.borrow_mut().abort_operation();
         self.generations.clear();
+        self.maps.forget_all();
         self.ext4 = mount_ext4(&self.store, self.superblock, &self.clock).map_err(errno)?;
         self.finish()?;
         self.end_operation()
@@ -314,17 +318,23 @@ impl<D: Disk> Volume<D> {
         })
     }
 
+    /// The inode number of what may be a handle.
+    pub(crate) fn check_handle(&self, handle: &Handle) -> Result<u32, Errno> {
+        let inode = handle.inode.get();
+        let reserved = inode != ROOT_INODE && inode < FIRST_INODE;
+        if reserved || inode == self.results.inode {
+            return Err(Errno::BadHandle);
+        }
+        Ok(inode)
+    }
+
     /// Finds the file of a handle.
     ///
     /// # Errors
     ///
     /// [`Errno::BadHandle`] for what was never a handle, [`Errno::Stale`] when the file is gone.
     pub fn open_file(&mut self, handle: &Handle) -> Result<InodeInfo, Errno> {
-        let inode = handle.inode.get();
-        let reserved = inode != ROOT_INODE && inode < FIRST_INODE;
-        if reserved || inode == self.results.inode {
-            return Err(Errno::BadHandle);
-        }
+        let inode = self.check_handle(handle)?;
         let number = InodeNumber::new(inode).map_err(|_| Errno::BadHandle)?;
         let info = self
             .ext4

@@ -16,8 +16,19 @@ use topology::Topology;
 
 use crate::{Test, Wrong};
 
-/// So often each operation meets each point.
+/// So often each operation meets each point, at least, and at most when it is never met: a checkpoint takes a
+/// log that is half full.
 const ROUNDS: u8 = 2;
+const ROUNDS_MAX: u8 = 12;
+/// Points that a life passes before it serves, when nobody but `chaos` runs who could plant something there.
+const BEFORE_SERVICE: [&str; 6] = [
+    "fs.before_replay",
+    "fs.after_replay",
+    "fs.before_resume",
+    "fs.before_restore",
+    "fs.before_redo",
+    "fs.after_journal_start",
+];
 
 fn bytes(first: u8, length: usize) -> Vec<u8> {
     let byte = |index: usize| first.wrapping_add((index / 97) as u8);
@@ -52,12 +63,15 @@ impl Test {
         let mut killer = Killer::new(topology, "fs");
         let mut names: Vec<String> = killer.names();
         names.retain(|name| name.starts_with("fs."));
+        names.retain(|name| !BEFORE_SERVICE.contains(&name.as_str()));
         names.sort();
         names.dedup();
-        let (mut met, mut not_met) = (0, 0);
         for name in &names {
             let mut kills = 0;
-            for round in 0..ROUNDS {
+            for round in 0..ROUNDS_MAX {
+                if round >= ROUNDS && kills > 0 {
+                    break;
+                }
                 for step in self.every_step(round) {
                     let (epoch, _) = killer.life();
                     killer.plant(name);
@@ -70,14 +84,12 @@ impl Test {
                     self.look()?;
                 }
             }
-            if kills == 0 {
-                not_met += 1;
-            } else {
-                met += 1;
-            }
             log::info!("POINT {name} killed={kills}");
+            if kills == 0 {
+                return Err(format!("nobody came along {name}"));
+            }
         }
-        log::info!("POINTS met={met} not_met={not_met}");
+        log::info!("POINTS met={}", names.len());
         Ok(())
     }
 

@@ -49,6 +49,17 @@ impl Crc32c {
         Self(imp::bytes(self.0, bytes))
     }
 
+    /// Adds memory that others may write meanwhile.
+    ///
+    /// # Safety
+    ///
+    /// `bytes` must be valid for reads of `len` bytes.
+    #[cfg(all(target_arch = "aarch64", target_os = "none"))]
+    pub(crate) unsafe fn memory(self, bytes: *const u8, len: usize) -> Self {
+        // SAFETY: the caller vouched for the range.
+        Self(unsafe { imp::memory(self.0, bytes, len) })
+    }
+
     /// Returns the checksum of everything added so far.
     #[inline]
     #[must_use]
@@ -84,12 +95,35 @@ mod imp {
     }
 
     #[inline]
-    pub(super) fn bytes(mut crc: u32, bytes: &[u8]) -> u32 {
-        // SAFETY: reads `bytes.len()` bytes from a valid slice. Loads of 8 bytes need no alignment:
-        // a slice is Normal memory, and the kernels leave alignment checks off at EL0.
+    pub(super) fn bytes(crc: u32, bytes: &[u8]) -> u32 {
+        // SAFETY: a slice is valid.
+        unsafe { memory(crc, bytes.as_ptr(), bytes.len()) }
+    }
+
+    /// # Safety
+    ///
+    /// `bytes` must be valid for reads of `len` bytes; others may write there meanwhile.
+    #[inline]
+    pub(crate) unsafe fn memory(mut crc: u32, bytes: *const u8, len: usize) -> u32 {
+        // SAFETY: reads `len` bytes, which the caller vouches for. Loads of 8 bytes need no alignment:
+        // this is Normal memory, and the kernels leave alignment checks off at EL0.
         unsafe {
             asm!(
                 ".arch_extension crc",
+                "subs {len}, {len}, #32",
+                "b.lo 7f",
+                "6:", // Blocks of 4 KiB go through here.
+                "ldp {data}, {more}, [{at}]",
+                "crc32cx {crc:w}, {crc:w}, {data}",
+                "crc32cx {crc:w}, {crc:w}, {more}",
+                "ldp {data}, {more}, [{at}, #16]",
+                "add {at}, {at}, #32",
+                "crc32cx {crc:w}, {crc:w}, {data}",
+                "crc32cx {crc:w}, {crc:w}, {more}",
+                "subs {len}, {len}, #32",
+                "b.hs 6b",
+                "7:",
+                "adds {len}, {len}, #32",
                 "subs {len}, {len}, #8",
                 "b.lo 3f",
                 "2:",
@@ -107,10 +141,11 @@ mod imp {
                 "b.ne 4b",
                 "5:",
                 crc = inout(reg) crc,
-                at = inout(reg) bytes.as_ptr() => _,
-                len = inout(reg) bytes.len() => _,
+                at = inout(reg) bytes => _,
+                len = inout(reg) len => _,
                 data = out(reg) _,
-                options(pure, readonly, nostack),
+                more = out(reg) _,
+                options(readonly, nostack),
             );
         }
         crc

@@ -1,0 +1,143 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! Reads of files: from the cache to the client in one copy, past `rsext4` where the file's map allows it.
+
+use alloc::vec;
+
+use proto::fs::{CompletionWire, Errno, Handle};
+use sel4_shared_memory::SharedMut;
+
+use crate::disk::Disk;
+use crate::file_map::FileMap;
+use crate::request::{Output, Request};
+use crate::store::StoreError;
+use crate::volume::{Volume, store_errno};
+
+/// Blocks that are read at once, ahead, when a file is read from its beginning to its end.
+const AHEAD_BLOCKS: u64 = 64;
+
+impl<D: Disk> Volume<D> {
+    /// Reads from a file.
+    ///
+    /// # Errors
+    ///
+    /// As POSIX.
+    pub(crate) fn run_read(
+        &mut self,
+        handle: &Handle,
+        offset: u64,
+        output: Output,
+        to: &mut SharedMut,
+    ) -> Result<CompletionWire, Errno> {
+        let read = match self.read_by_map(handle, offset, output, to)? {
+            Some(read) => read,
+            None => self.read_by_ext4(handle, offset, output, to)?,
+        };
+        Ok(CompletionWire {
+            value: (read as u64).into(),
+            ..CompletionWire::default()
+        })
+    }
+
+    fn read_by_ext4(
+        &mut self,
+        handle: &Handle,
+        offset: u64,
+        output: Output,
+        to: &mut SharedMut,
+    ) -> Result<usize, Errno> {
+        let info = self.regular(handle)?;
+        let left = info.size.saturating_sub(offset);
+        let length = usize::try_from(left).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; output.length.min(length)];
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        let read = self.read(info.number.raw(), offset, &mut bytes)?;
+        to.write_bytes(output.offset, &bytes[..read]);
+        Ok(read)
+    }
+
+    /// `None` when this file has no map.
+    fn read_by_map(
+        &mut self,
+        handle: &Handle,
+        offset: u64,
+        output: Output,
+        to: &mut SharedMut,
+    ) -> Result<Option<usize>, Errno> {
+        let inode = self.check_handle(handle)?;
+        if self.maps.get(inode).is_none() && !self.make_map(inode)? {
+            return Ok(None);
+        }
+        let map = self.maps.get(inode).expect("it was just made");
+        if map.generation != handle.generation.get() {
+            return Err(Errno::Stale);
+        }
+        let left = usize::try_from(map.size.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let length = output.length.min(left);
+        let ahead = if map.next == offset { AHEAD_BLOCKS } else { 0 };
+        let mut store = self.store.borrow_mut();
+        let size = store.block_size();
+        let mut done = 0;
+        while done < length {
+            let at = offset + done as u64;
+            let (skip, block) = ((at % size as u64) as usize, at / size as u64);
+            let part = (length - done).min(size - skip);
+            let place = output.offset + done;
+            match map.find(block) {
+                (Some(physical), follow) => {
+                    let wanted = ((length - done + skip).div_ceil(size) as u64).max(ahead);
+                    let run = follow.min(wanted) as usize;
+                    let copied = store.copy_block(physical, run, skip, (to, place, part));
+                    copied.map_err(store_errno)?;
+                }
+                (None, _) => to.fill(place, part, 0),
+            }
+            done += part;
+        }
+        map.next = offset + length as u64;
+        Ok(Some(length))
+    }
+
+    /// Makes the map of a file; false when it cannot have one.
+    fn make_map(&mut self, inode: u32) -> Result<bool, Errno> {
+        let mut store = self.store.borrow_mut();
+        let read = &mut |block: u64, to: &mut [u8]| store.read(block, to);
+        let found: Result<_, StoreError> = (|| {
+            let Some(inode) = self.superblock.inode(inode, read)? else {
+                return Ok(None);
+            };
+            FileMap::read(&self.superblock, &inode, read)
+        })();
+        let Some(map) = found.map_err(store_errno)? else {
+            return Ok(false);
+        };
+        self.maps.insert(inode, map);
+        Ok(true)
+    }
+
+    /// Forgets the maps of what the request may change.
+    pub(crate) fn forget_maps(&mut self, request: &Request) {
+        match request {
+            Request::Write {
+                handle,
+                offset,
+                data,
+            } => {
+                let inode = handle.inode.get();
+                let size = self.superblock.block_size;
+                let in_place = (self.maps.get(inode))
+                    .is_some_and(|map| map.is_in_place(*offset, data.len(), size));
+                if !in_place {
+                    self.maps.forget(inode);
+                }
+            }
+            Request::Append { handle, .. } | Request::Truncate { handle, .. } => {
+                self.maps.forget(handle.inode.get());
+            }
+            _ => self.maps.forget_all(),
+        }
+    }
+}
