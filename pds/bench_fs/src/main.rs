@@ -124,9 +124,27 @@ impl Bench {
         assert!(written == length, "a short write");
     }
 
+    /// On the empty disk: `rsext4` looks for room from the start of each group, block by block.
     fn writes(&mut self) {
-        let big = self.file("/big");
         const COUNT: u64 = 64;
+        let log = self.file("/log");
+        self.cost("files.append_fsync_4k", 16, &mut |bench, value| {
+            for index in 0..COUNT {
+                let at = (value as u64 * COUNT + index) * K4 as u64;
+                bench.write(&log, at, K4);
+                bench.fs.sync().expect("sync");
+            }
+            COUNT
+        });
+        self.cost("files.create_unlink", 16, &mut |bench, _| {
+            for index in 0..COUNT {
+                let path = format!("/new{index}");
+                bench.file(&path);
+                bench.fs.remove_file(&path).expect("unlink");
+            }
+            COUNT
+        });
+        let big = self.file("/big");
         let values = (BIG_BYTES / K64 as u64 / COUNT) as usize;
         self.cost("files.write_64k", values, &mut |bench, value| {
             for index in 0..COUNT {
@@ -144,23 +162,6 @@ impl Bench {
             for _ in 0..COUNT {
                 let at = bench.below(SMALL_BYTES / K4 as u64) * K4 as u64;
                 bench.write(&small, at, K4);
-            }
-            COUNT
-        });
-        let log = self.file("/log");
-        self.cost("files.append_fsync_4k", 16, &mut |bench, value| {
-            for index in 0..COUNT {
-                let at = (value as u64 * COUNT + index) * K4 as u64;
-                bench.write(&log, at, K4);
-                bench.fs.sync().expect("sync");
-            }
-            COUNT
-        });
-        self.cost("files.create_unlink", 16, &mut |bench, _| {
-            for index in 0..COUNT {
-                let path = format!("/new{index}");
-                bench.file(&path);
-                bench.fs.remove_file(&path).expect("unlink");
             }
             COUNT
         });

@@ -39,6 +39,8 @@ pub struct FileMap {
     pub generation: u64,
     /// Bytes.
     pub size: u64,
+    /// Second of the last change of the contents.
+    pub mtime: u32,
     /// Where the last read ended: a read from there on is one after the other.
     pub next: u64,
     runs: Vec<Run>,
@@ -73,6 +75,7 @@ impl FileMap {
         Ok(sound.then(|| Self {
             generation: inode.generation(),
             size: inode.size(),
+            mtime: inode.mtime(),
             next: 0,
             runs,
         }))
@@ -161,6 +164,7 @@ mod tests {
         FileMap {
             generation: 1,
             size: 12_000,
+            mtime: 0,
             next: 0,
             runs: vec![run(0, 100, 2), run(2, 50, 1), run(9, 200, 3)],
         }

@@ -327,6 +327,11 @@ impl Inode {
                 == INODE_USES_EXTENTS
     }
 
+    /// Second of the last change of the contents.
+    pub fn mtime(&self) -> u32 {
+        get_u32(&self.bytes, 0x10)
+    }
+
     /// Bytes of the file.
     pub fn size(&self) -> u64 {
         u64::from(get_u32(&self.bytes, 0x04)) | u64::from(get_u32(&self.bytes, 0x6c)) << 32

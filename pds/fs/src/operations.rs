@@ -150,32 +150,13 @@ impl<D: Disk> Volume<D> {
         }
     }
 
-    fn run_write(&mut self, handle: &Handle, offset: Option<u64>, data: &[u8]) -> Outcome {
-        let info = self.regular(handle)?;
-        let offset = offset.unwrap_or(info.size);
-        let end = offset
-            .checked_add(data.len() as u64)
-            .ok_or(Errno::FileTooLarge)?;
-        if end > self.file_bytes_max() {
-            return Err(Errno::FileTooLarge.into());
-        }
-        if !data.is_empty() {
-            self.write(info.number.raw(), offset, data)
-                .map_err(Failure::Broken)?;
-        }
-        Ok(CompletionWire {
-            value: (data.len() as u64).into(),
-            extra: end.into(),
-            ..CompletionWire::default()
-        })
-    }
-
     fn run_truncate(&mut self, handle: &Handle, size: u64) -> Outcome {
         let info = self.regular(handle)?;
         if size > self.file_bytes_max() {
             return Err(Errno::FileTooLarge.into());
         }
         if size != info.size {
+            self.settle(info.number.raw(), &[size, info.size])?;
             self.truncate(info.number.raw(), size)
                 .map_err(Failure::Broken)?;
         }

@@ -48,6 +48,9 @@ impl<D: Disk> Volume<D> {
         to: &mut SharedMut,
     ) -> Result<usize, Errno> {
         let info = self.regular(handle)?;
+        if self.patched.has_any(info.number.raw()) {
+            self.remount()?;
+        }
         let left = info.size.saturating_sub(offset);
         let length = usize::try_from(left).unwrap_or(usize::MAX);
         let mut bytes = vec![0; output.length.min(length)];
@@ -102,7 +105,7 @@ impl<D: Disk> Volume<D> {
     }
 
     /// Makes the map of a file; false when it cannot have one.
-    fn make_map(&mut self, inode: u32) -> Result<bool, Errno> {
+    pub(crate) fn make_map(&mut self, inode: u32) -> Result<bool, Errno> {
         let mut store = self.store.borrow_mut();
         let read = &mut |block: u64, to: &mut [u8]| store.read(block, to);
         let found: Result<_, StoreError> = (|| {

@@ -174,8 +174,6 @@ impl Results {
         completion: &CompletionWire,
     ) -> Result<(), StoreError> {
         let (block, at) = self.place(store.block_size(), client, slot);
-        let mut bytes = vec![0; store.block_size()];
-        store.read(block, &mut bytes)?;
         let mut record = RecordWire {
             sequence: sequence.into(),
             boot: (self.boot as u32).into(),
@@ -183,7 +181,6 @@ impl Results {
             completion: *completion,
         };
         record.checksum = checksum(&record).into();
-        bytes[at..at + RECORD_BYTES].copy_from_slice(record.as_bytes());
-        store.write(block, &bytes)
+        store.patch_block(block, at, record.as_bytes())
     }
 }

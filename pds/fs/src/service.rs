@@ -300,7 +300,9 @@ impl<D: Disk> Volume<D> {
         let outcome = outcome.and_then(|completion| {
             if changes {
                 fault_point!("fs.mid_operation");
-                self.finish().map_err(Failure::Broken)?;
+                if !core::mem::take(&mut self.past_ext4) {
+                    self.finish().map_err(Failure::Broken)?;
+                }
                 self.record(place, &completion).map_err(Failure::Broken)?;
             }
             // A read may have changed a time of access.

@@ -144,6 +144,8 @@ pub struct Store<D: Disk> {
     failed: bool,
     seconds: u64,
     counters: Counters,
+    /// One block.
+    scratch: Vec<u8>,
 }
 
 impl<D: Disk> Store<D> {
@@ -178,6 +180,7 @@ impl<D: Disk> Store<D> {
             failed: false,
             seconds: 0,
             counters: Counters::default(),
+            scratch: Vec::new(),
         }
     }
 
@@ -304,8 +307,8 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// Copies a part of a block to a client's region; `to` is region, place and length. When the block is not in
-    /// memory, up to `run` blocks from it on are read at once.
+    /// Copies a part of a block to a client's region; `to` is region, place and length. When the block is not
+    /// in memory, up to `run` blocks from it on are read at once.
     ///
     /// # Errors
     ///
@@ -410,6 +413,30 @@ impl<D: Disk> Store<D> {
             self.raw.memory().write_bytes(memory, chunk);
         }
         Ok(())
+    }
+
+    /// Writes a part of a block as a part of the running operation; the rest of the block stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::write`] and [`Self::read`].
+    pub fn patch_block(&mut self, block: u64, skip: usize, bytes: &[u8]) -> Result<(), StoreError> {
+        if skip == 0 && bytes.len() == self.block_size {
+            return self.write(block, bytes);
+        }
+        if let Some(slot) = self.operation.get(&block) {
+            let at = self.slot_at(*slot) + skip;
+            self.raw.memory().write_bytes(at, bytes);
+            return Ok(());
+        }
+        let mut whole = core::mem::take(&mut self.scratch);
+        whole.resize(self.block_size, 0);
+        let patched = self.read(block, &mut whole).and_then(|()| {
+            whole[skip..skip + bytes.len()].copy_from_slice(bytes);
+            self.write(block, &whole)
+        });
+        self.scratch = whole;
+        patched
     }
 
     fn check_range(&self, block: u64, count: usize) -> Result<(), StoreError> {

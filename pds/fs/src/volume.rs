@@ -25,12 +25,14 @@ use rsext4::{
 use crate::block_io::StoreIo;
 use crate::clock::InodeClock;
 use crate::disk::Disk;
+pub(crate) use crate::errors::{errno, store_errno};
 use crate::file_map::FileMaps;
 use crate::index::Index;
 use crate::layout::Superblock;
 use crate::mount::{self, MountError};
 use crate::results::{FILE_BYTES, FILE_NAME, Results};
 use crate::store::{Counters, Store, StoreError};
+use crate::writes::Patched;
 
 /// `rsext4` on our store.
 pub type Mounted<D> = Ext4<StoreIo<D>, MountedServices<(), NoopObserver>>;
@@ -50,39 +52,9 @@ pub struct Volume<D: Disk> {
     /// Generations of files that were looked at; see [`crate::layout::Inode::generation`].
     generations: BTreeMap<u32, u64>,
     pub(crate) maps: FileMaps,
-}
-
-/// What `rsext4`'s errors mean to a client.
-pub fn errno(error: Ext4Error) -> Errno {
-    match error.kind() {
-        Ext4ErrorKind::NotFound => Errno::NoEntry,
-        Ext4ErrorKind::AlreadyExists => Errno::Exists,
-        Ext4ErrorKind::NotDirectory => Errno::NotDirectory,
-        Ext4ErrorKind::IsDirectory => Errno::IsDirectory,
-        Ext4ErrorKind::NotEmpty => Errno::NotEmpty,
-        Ext4ErrorKind::NoSpace | Ext4ErrorKind::QuotaExceeded => Errno::NoSpace,
-        Ext4ErrorKind::NoMemory => Errno::NoMemory,
-        Ext4ErrorKind::ReadOnly => Errno::ReadOnly,
-        Ext4ErrorKind::TooManyLinks => Errno::TooManyLinks,
-        Ext4ErrorKind::PermissionDenied => Errno::Perm,
-        Ext4ErrorKind::InvalidInput => Errno::Invalid,
-        Ext4ErrorKind::FileTooLarge | Ext4ErrorKind::Overflow => Errno::FileTooLarge,
-        Ext4ErrorKind::Unsupported
-        | Ext4ErrorKind::UnsupportedFeature
-        | Ext4ErrorKind::UnsupportedCapability => Errno::NotSupported,
-        Ext4ErrorKind::Corrupted
-        | Ext4ErrorKind::ChecksumMismatch
-        | Ext4ErrorKind::BadSuperblock
-        | Ext4ErrorKind::InvalidMagic => Errno::NeedsCleaning,
-        _ => Errno::Io,
-    }
-}
-
-pub(crate) fn store_errno(error: StoreError) -> Errno {
-    match error {
-        StoreError::TooLarge => Errno::FileTooLarge,
-        _ => Errno::Io,
-    }
+    /// The running operation went past `rsext4`, which has nothing to write.
+    pub(crate) past_ext4: bool,
+    pub(crate) patched: Patched,
 }
 
 fn mount_ext4<D: Disk>(
@@ -129,6 +101,8 @@ impl<D: Disk> Volume<D> {
             results,
             generations,
             maps: FileMaps::default(),
+            past_ext4: false,
+            patched: Patched::default(),
         };
         volume.begin_boot(boot).map_err(|error| match error {
             StoreError::Disk(error) => MountError::Disk(error),
@@ -246,11 +220,17 @@ impl<D: Disk> Volume<D> {
     /// When `rsext4` cannot mount again what it had mounted.
     pub fn roll_back(&mut self) -> Result<(), Errno> {
         self.store.borrow_mut().abort_operation();
+        self.remount()?;
+        self.end_operation()
+    }
+
+    /// Mounts `rsext4` anew on what the store has.
+    pub(crate) fn remount(&mut self) -> Result<(), Errno> {
         self.generations.clear();
         self.maps.forget_all();
+        self.patched.clear();
         self.ext4 = mount_ext4(&self.store, self.superblock, &self.clock).map_err(errno)?;
-        self.finish()?;
-        self.end_operation()
+        self.finish()
     }
 
     /// Commits what is in the group; with `durable`, so that it also survives a power cut.
