@@ -162,14 +162,20 @@ impl Recording {
 
     /// Checks that an image is the state after `least..=most` steps.
     fn check(&self, image: &[u8], least: usize, most: usize, context: &str) {
-        let found = read_image(image.to_vec());
-        let found = found.unwrap_or_else(|error| panic!("{context}: {error}"));
+        if let Err(wrong) = self.judge(image, least, most) {
+            panic!("{context}: {wrong}");
+        }
+    }
+
+    fn judge(&self, image: &[u8], least: usize, most: usize) -> Result<(), String> {
+        let found = read_image(image.to_vec()).map_err(|error| error.to_string())?;
         let most = most.min(self.states.len() - 1);
         // Steps that change nothing make equal states, so look at all of them.
-        if !(least..=most).any(|steps| *self.states[steps] == found) {
-            let difference = workload::difference(&self.states[least], &found);
-            panic!("{context}: not a state of {least}..={most}: {difference}");
+        if (least..=most).any(|steps| *self.states[steps] == found) {
+            return Ok(());
         }
+        let difference = workload::difference(&self.states[least], &found);
+        Err(format!("not a state of {least}..={most}: {difference}"))
     }
 
     /// Mounts the image while recording, cuts that too, and checks what comes out.
@@ -289,6 +295,47 @@ fn power_cut_at_random_writes() {
             }
         }
     }
+}
+
+/// The harness finds a service that forgets the flush before blocks go home: the same cuts of the same run, with
+/// and without that flush.
+#[test]
+fn a_missing_flush_before_blocks_go_home_is_found() {
+    if !image::have_tools() {
+        return;
+    }
+    let recording = record(seed() * 1000 + 900, 1200);
+    let world = recording.world.borrow();
+    let mut media = world.media.borrow_mut();
+    // Backwards from the journal's superblock: flush, blocks going home, the flush in question.
+    let mut cuts = Vec::new();
+    for end in media.superblock_writes() {
+        let is_flush = |index: &usize| matches!(media.events[*index], Event::Flush);
+        if let Some(flush) = (0..end - 1).rev().find(is_flush) {
+            cuts.extend((flush + 1..end - 1).map(|at| (flush, at)));
+        }
+    }
+    let whole = media.events.clone();
+    let mut random = Random::new(seed());
+    let mut found = 0;
+    for _ in 0..trials() * 2 {
+        let (flush, at) = cuts[random.below(cuts.len() as u64) as usize];
+        let bounds = (recording.durable_by(at), recording.acknowledged_by(at) + 1);
+        let sound = media.cut_at(at, 50, &mut random);
+        recording.check(&sound, bounds.0, bounds.1, &format!("cut at {at}"));
+        // Instead of it, a write of nothing: all numbers stay as they are.
+        let bytes = Rc::new(Vec::new());
+        media.events[flush] = Event::Write { at: 0, bytes };
+        let mutant = media.cut_at(at, 50, &mut random);
+        media.events[flush] = whole[flush].clone();
+        // Any state will do, so that only a mixture of states counts.
+        found += u32::from(recording.judge(&mutant, 0, bounds.1).is_err());
+    }
+    eprintln!("{found} of {} cuts show it", trials() * 2);
+    assert!(
+        found > 0,
+        "the harness does not see that a flush is missing"
+    );
 }
 
 /// The very first mount of a disk, cut at every write: e2fsck and we can always go on.
