@@ -12,7 +12,10 @@
 //! | 0 | head: magic (stored last), checksum, geometry, superblocks, runs of the journal. Written at mount |
 //! | 4096, 4160 | [`Progress`], the two copies in turn; the valid one with the higher number counts |
 //! | 4224 | [`Intent`]: the transaction that is about to be written to the journal |
+//! | 4352 | counters of changes of files, for clients that read without us (`proto::fs::direct`) |
 //! | 8192 | one [`Entry`] per slot; its last word is stored last, and 0 means that the slot is free |
+//!
+//! The upper 16 bits of an entry's first word count how often the slot was used, so that no entry comes again.
 //!
 //! A *version* is the number of a transaction. An entry with a version above the progress' is not committed;
 //! it counts only when the intent says that its transaction was complete, and then the next life
@@ -25,7 +28,10 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use core::sync::atomic::{Ordering, fence};
+
 use jbd2::{Extent, Journal, JournalMap, Position};
+use proto::fs::direct::{self, Lease, counter_at};
 use sel4_shared_memory::{Crc32c, SharedMut};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -35,8 +41,10 @@ const MAGIC: u64 = u64::from_le_bytes(*b"KFSINDX1");
 const HEAD_BYTES: usize = 4096;
 const PROGRESS: [usize; 2] = [4096, 4160];
 const INTENT: usize = 4224;
-const ENTRIES: usize = 8192;
-const ENTRY_BYTES: usize = 24;
+const ENTRIES: usize = direct::ENTRIES_AT;
+const ENTRY_BYTES: usize = direct::ENTRY_BYTES;
+/// Bits of a block's number.
+const BLOCK_BITS: u32 = 48;
 
 /// Where each part of the head is.
 const FIXED: usize = 16;
@@ -296,15 +304,37 @@ impl Index {
     /// Says what is in a slot that was free.
     pub fn set(&mut self, slot: usize, entry: &Entry) {
         let at = ENTRIES + slot * ENTRY_BYTES;
-        self.region.store_u64(at, entry.block);
+        let uses = (self.region.load_u64(at) >> BLOCK_BITS).wrapping_add(1);
+        let first = entry.block | uses << BLOCK_BITS;
+        self.region.store_u64(at, first);
         self.region.store_u64(at + 8, entry.version);
-        let seal = seal(entry.block, entry.version, entry.contents);
+        let seal = seal(first, entry.version, entry.contents);
         self.region.store_u64(at + 16, seal);
     }
 
     /// Says that a slot is free; before its contents change.
     pub fn free(&mut self, slot: usize) {
         self.region.store_u64(ENTRIES + slot * ENTRY_BYTES + 16, 0);
+        // A client that reads the slot meanwhile must see this before the new contents.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Where a client finds what is in the slot; `None` when the slot is free.
+    pub fn lease(&self, slot: usize) -> Option<Lease> {
+        let at = ENTRIES + slot * ENTRY_BYTES;
+        let last = self.region.load_u64(at + 16);
+        (last != 0).then(|| Lease {
+            slot: slot as u32,
+            first: self.region.load_u64(at),
+            last,
+        })
+    }
+
+    /// Counts a change of a file's size or blocks, before it takes effect; without a file, of all files.
+    pub fn count_change(&mut self, inode: Option<u32>) {
+        let at = inode.map_or(direct::COUNTERS_AT, counter_at);
+        self.region
+            .store_u64(at, self.region.load_u64(at).wrapping_add(1));
     }
 
     /// What is in a slot; `None` when it is free.
@@ -318,12 +348,13 @@ impl Index {
         if last == 0 {
             return Ok(None);
         }
+        let first = self.region.load_u64(at);
         let entry = Entry {
-            block: self.region.load_u64(at),
+            block: first & ((1 << BLOCK_BITS) - 1),
             version: self.region.load_u64(at + 8),
             contents: last as u32,
         };
-        if last == seal(entry.block, entry.version, entry.contents) {
+        if last == seal(first, entry.version, entry.contents) {
             Ok(Some(entry))
         } else {
             Err(BadEntry)

@@ -18,6 +18,7 @@ use fs_service::clock::InodeClock;
 use fs_service::disk::DiskError;
 use fs_service::entropy::{self, Source};
 use fs_service::index::Index;
+use fs_service::layout::LayoutError;
 use fs_service::mount::MountError;
 use fs_service::seal::Seals;
 use fs_service::service::{ClientRegions, Service};
@@ -166,6 +167,7 @@ fn mount(
             Err(match error {
                 MountError::Disk(DiskError::NoDevice) => Errno::NoDevice,
                 MountError::Disk(_) => Errno::Io,
+                MountError::Layout(LayoutError::NotExt4) => Errno::WrongMedium,
                 _ => Errno::NeedsCleaning,
             })
         }

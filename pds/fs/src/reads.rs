@@ -5,6 +5,7 @@
 
 use alloc::vec;
 
+use proto::fs::direct::Lease;
 use proto::fs::{CompletionWire, Errno, Handle};
 use sel4_shared_memory::SharedMut;
 
@@ -30,14 +31,31 @@ impl<D: Disk> Volume<D> {
         output: Output,
         to: &mut SharedMut,
     ) -> Result<CompletionWire, Errno> {
-        let read = match self.read_by_map(handle, offset, output, to)? {
+        let by_map = self.read_by_map(handle, offset, output, to)?;
+        let read = match by_map {
             Some(read) => read,
             None => self.read_by_ext4(handle, offset, output, to)?,
         };
-        Ok(CompletionWire {
+        let mut completion = CompletionWire {
             value: (read as u64).into(),
             ..CompletionWire::default()
-        })
+        };
+        if by_map.is_some()
+            && let Some(lease) = self.lease(handle.inode.get(), offset, read)
+        {
+            lease.add_to(&mut completion);
+        }
+        Ok(completion)
+    }
+
+    /// Where a client that has the cache mapped finds what it has just read, if that is in one block.
+    fn lease(&mut self, inode: u32, offset: u64, read: usize) -> Option<Lease> {
+        let size = self.superblock.block_size as u64;
+        if read == 0 || offset % size + read as u64 > size {
+            return None;
+        }
+        let (block, _) = self.maps.get(inode)?.find(offset / size);
+        self.store.borrow().lease(block?)
     }
 
     fn read_by_ext4(
@@ -121,7 +139,7 @@ impl<D: Disk> Volume<D> {
         Ok(true)
     }
 
-    /// Forgets the maps of what the request may change.
+    /// Forgets the maps of what the request may change, and has clients forget what they know.
     pub(crate) fn forget_maps(&mut self, request: &Request) {
         match request {
             Request::Write {
@@ -135,12 +153,18 @@ impl<D: Disk> Volume<D> {
                     .is_some_and(|map| map.is_in_place(*offset, data.len(), size));
                 if !in_place {
                     self.maps.forget(inode);
+                    self.store.borrow_mut().count_change(Some(inode));
                 }
             }
             Request::Append { handle, .. } | Request::Truncate { handle, .. } => {
-                self.maps.forget(handle.inode.get());
+                let inode = handle.inode.get();
+                self.maps.forget(inode);
+                self.store.borrow_mut().count_change(Some(inode));
             }
-            _ => self.maps.forget_all(),
+            _ => {
+                self.maps.forget_all();
+                self.store.borrow_mut().count_change(None);
+            }
         }
     }
 }

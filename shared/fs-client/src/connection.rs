@@ -15,6 +15,7 @@ use request_table::{AttachError, Client, Full, Slot};
 use sel4_shared_memory::{SharedMut, SharedRef};
 use zerocopy::{FromBytes, IntoBytes};
 
+use crate::direct::Direct;
 use crate::{Error, Peer};
 
 /// The regions shared with the file service.
@@ -37,6 +38,8 @@ pub(crate) struct Connection {
     peer: Box<dyn Peer>,
     /// Requests of an earlier life may still be under way.
     drained: bool,
+    /// Where the service's cache is mapped.
+    pub(crate) direct: Option<Direct>,
 }
 
 impl Connection {
@@ -47,6 +50,7 @@ impl Connection {
             input: regions.input,
             peer,
             drained: false,
+            direct: None,
         })
     }
 

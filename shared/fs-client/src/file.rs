@@ -226,11 +226,21 @@ impl File {
         }
         self.fs.call(|connection| {
             let length = bytes.len().min(connection.transfer_max());
+            if let Some(direct) = &mut connection.direct
+                && direct.read(&self.handle, offset, &mut bytes[..length])
+            {
+                return Ok(length);
+            }
+            let counters = connection.direct.as_ref();
+            let counters = counters.map(|direct| direct.counters(&self.handle));
             let mut request = connection.request(Operation::Read);
             request.handle = self.handle;
             request.offset = offset.into();
             request.output.length = (length as u32).into();
             let completion = connection.call(&request)?;
+            if let (Some(direct), Some(counters)) = (&mut connection.direct, counters) {
+                direct.learn(&self.handle, offset, counters, &completion);
+            }
             let read = completion.value.get() as usize;
             connection.load(bytes[..length].get_mut(..read).ok_or(Error::BadAnswer)?);
             Ok(read)

@@ -33,6 +33,7 @@
 extern crate alloc;
 
 mod connection;
+mod direct;
 mod directory;
 mod error;
 pub mod events;
@@ -42,6 +43,7 @@ mod peer;
 mod record;
 
 pub use connection::Regions;
+pub use direct::DirectRegions;
 pub use directory::{DirEntry, ReadDir};
 pub use error::Error;
 pub use file::{File, OpenOptions};
@@ -63,6 +65,7 @@ use request_table::AttachError;
 use zerocopy::FromBytes;
 
 use connection::Connection;
+use direct::Direct;
 
 /// The file service, as one client sees it. Clones share the connection.
 #[derive(Clone)]
@@ -86,6 +89,17 @@ impl FileSystem {
     /// How often the service was restarted, if it has ever been there. For the curious only.
     pub fn server_epoch(&self) -> Option<u32> {
         self.connection.borrow().server_epoch()
+    }
+
+    /// From now on, reads what is cached without the service, where that is possible.
+    pub fn read_directly(&self, regions: DirectRegions) {
+        self.connection.borrow_mut().direct = Some(Direct::new(regions));
+    }
+
+    /// Reads that needed no service.
+    pub fn direct_reads(&self) -> u64 {
+        let connection = self.connection.borrow();
+        connection.direct.as_ref().map_or(0, Direct::reads)
     }
 
     fn call_paths(

@@ -20,7 +20,7 @@
 //! | operation | names in | needs | completion |
 //! |---|---|---|---|
 //! | [`Operation::Open`] | path | `flags`, `mode` | handle, `kind`, `value` = size |
-//! | [`Operation::Read`] | | handle, `offset`, `length`, place for data | `value` = bytes read |
+//! | [`Operation::Read`] | | handle, `offset`, `length`, place for data | `value` = bytes, [`direct::Lease`] |
 //! | [`Operation::Write`] | | handle, `offset`, `length`, data | `value` = bytes, `extra` = the end |
 //! | [`Operation::Append`] | | handle, `length`, data | as for `Write` |
 //! | [`Operation::Truncate`] | | handle, `offset` = new size | |
@@ -35,6 +35,7 @@
 //!
 //! There is no `close`: the service holds nothing that could be closed.
 
+pub mod direct;
 mod errno;
 
 pub use errno::Errno;
@@ -155,6 +156,7 @@ impl core::fmt::Display for Errno {
             Self::Protocol => "protocol error",
             Self::Stale => "stale file handle",
             Self::NeedsCleaning => "file system needs cleaning",
+            Self::WrongMedium => "no ext4 file system on the disk",
         })
     }
 }

@@ -3,6 +3,8 @@
 
 //! The store's side of the index that outlives us: what is entered when, and how a new life begins with it.
 
+use proto::fs::direct::Lease;
+
 use super::*;
 
 /// The checksum that an entry has of its slot's contents.
@@ -68,6 +70,23 @@ impl<D: Disk> Store<D> {
         self.cache.remove(block);
         self.release(slot);
         false
+    }
+
+    /// Where a client that reads without us finds a block that is committed.
+    pub fn lease(&self, block: u64) -> Option<Lease> {
+        if self.operation.contains_key(&block) || self.group.contains_key(&block) {
+            return None;
+        }
+        let slot = self.cache.get(block)? as usize;
+        let slot = self.slots[slot].indexed.then_some(slot)?;
+        self.index.as_ref()?.lease(slot)
+    }
+
+    /// Tells clients that read without us that a file changes, or any file.
+    pub fn count_change(&mut self, inode: Option<u32>) {
+        if let Some(index) = &mut self.index {
+            index.count_change(inode);
+        }
     }
 
     /// Enters everything in a new index, which counts from here on. `superblock` and `disk_bytes` are what

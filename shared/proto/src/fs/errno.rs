@@ -47,12 +47,14 @@ pub enum Errno {
     Protocol = 71,
     /// The file of this handle is gone.
     Stale = 116,
-    /// The disk holds no file system that we can use.
+    /// The disk's file system is damaged, or of a kind that we cannot use.
     NeedsCleaning = 117,
+    /// The disk holds no ext4 file system at all.
+    WrongMedium = 124,
 }
 
 impl Errno {
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 22] = [
         Self::Perm,
         Self::NoEntry,
         Self::Io,
@@ -74,6 +76,7 @@ impl Errno {
         Self::Protocol,
         Self::Stale,
         Self::NeedsCleaning,
+        Self::WrongMedium,
     ];
 
     /// The error with this number.
