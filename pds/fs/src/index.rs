@@ -15,7 +15,8 @@
 //! | 4352 | counters of changes of files, for clients that read without us (`proto::fs::direct`) |
 //! | 8192 | one [`Entry`] per slot; its last word is stored last, and 0 means that the slot is free |
 //!
-//! The upper 16 bits of an entry's first word count how often the slot was used, so that no entry comes again.
+//! The upper 16 bits of an entry's first word count how often the slot was used, so that no entry comes
+//! again.
 //!
 //! A *version* is the number of a transaction. An entry with a version above the progress' is not committed;
 //! it counts only when the intent says that its transaction was complete, and then the next life

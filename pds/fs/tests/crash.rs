@@ -297,8 +297,8 @@ fn power_cut_at_random_writes() {
     }
 }
 
-/// The harness finds a service that forgets the flush before blocks go home: the same cuts of the same run, with
-/// and without that flush.
+/// The harness finds a service that forgets the flush before blocks go home: the same cuts of the same run,
+/// with and without that flush.
 #[test]
 fn a_missing_flush_before_blocks_go_home_is_found() {
     if !image::have_tools() {

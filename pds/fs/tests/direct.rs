@@ -1,8 +1,8 @@
 // Copyright 2026, The Kintsugi authors
 // SPDX-License-Identifier: BSD-2-Clause
 
-//! A client that has the cache mapped reads without the service, also while it is dead, and never reads what is
-//! no longer so.
+//! A client that has the cache mapped reads without the service, also while it is dead, and never reads
+//! what is no longer so.
 
 mod common;
 
@@ -56,8 +56,8 @@ fn cached_pages_are_read_while_the_service_is_dead() {
     assert_eq!((fs.direct_reads(), world.borrow().lives), (21, lives));
 }
 
-/// Another client changes the file in every way, blocks are evicted, the service dies: what is read is always what
-/// was acknowledged last.
+/// Another client changes the file in every way, blocks are evicted, the service dies: what is read is
+/// always what was acknowledged last.
 #[test]
 fn what_has_changed_is_never_read() {
     if !image::have_tools() {

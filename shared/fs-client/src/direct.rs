@@ -4,8 +4,9 @@
 //! Reads of cached pages without the service, also while it is down (`proto::fs::direct` says how one knows
 //! that nothing has changed).
 //!
-//! What this decides: which pages we know, and whether a read can be made of them. Nothing read here is believed:
-//! a slot outside of the region is no slot, and whoever writes the cache can write anything into our files anyway.
+//! What this decides: which pages we know, and whether a read can be made of them. Nothing read here is
+//! believed: a slot outside of the region is no slot, and whoever writes the cache can write anything into
+//! our files anyway.
 
 use alloc::vec;
 use alloc::vec::Vec;

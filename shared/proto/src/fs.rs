@@ -20,7 +20,7 @@
 //! | operation | names in | needs | completion |
 //! |---|---|---|---|
 //! | [`Operation::Open`] | path | `flags`, `mode` | handle, `kind`, `value` = size |
-//! | [`Operation::Read`] | | handle, `offset`, `length`, place for data | `value` = bytes, [`direct::Lease`] |
+//! | [`Operation::Read`] | | handle, `offset`, `length`, place | `value` = bytes, [`direct::Lease`] |
 //! | [`Operation::Write`] | | handle, `offset`, `length`, data | `value` = bytes, `extra` = the end |
 //! | [`Operation::Append`] | | handle, `length`, data | as for `Write` |
 //! | [`Operation::Truncate`] | | handle, `offset` = new size | |

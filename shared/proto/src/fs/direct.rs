@@ -4,11 +4,12 @@
 //! Reads without the service: where a client that has the block cache and its index mapped (read-only) finds
 //! a page that it has read before, and how it knows that nothing has changed.
 //!
-//! The completion of [`super::Operation::Read`] within one block carries a [`Lease`]: the slot of the cache and
-//! two words of its entry in the index. As long as those words, the file's counter and the counter of all files
-//! are what they were *before the request was made*, the slot has the page. The client checks them, copies, and
-//! checks them again. The service clears the entry before the slot's contents change, and counts
-//! before an operation that changes a file's size or blocks takes effect. None of this needs the service to run.
+//! The completion of [`super::Operation::Read`] within one block carries a [`Lease`]: the slot of the cache
+//! and two words of its entry in the index. As long as those words, the file's counter and the counter of
+//! all files are what they were *before the request was made*, the slot has the page. The client checks
+//! them, copies, and checks them again. The service clears the entry before the slot's contents change, and
+//! counts before an operation that changes a file's size or blocks takes effect. None of this needs the
+//! service to run.
 
 use zerocopy::little_endian::U64;
 
