@@ -308,8 +308,8 @@ fn a_missing_flush_before_blocks_go_home_is_found() {
     if !image::have_tools() {
         return;
     }
-    // Each step writes several old blocks, of which the log has no older copy: a replay does not hide what came
-    // home too early.
+    // Each step writes several old blocks, of which the log has no older copy: a replay does not hide what
+    // came home too early.
     let mut random = Random::new(seed());
     let path = || "/f".to_owned();
     let mut steps = vec![Step::CreateNew(path())];
