@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use indicatif::{ProgressBar, ProgressStyle};
 use injector_service::class::Class;
 use injector_service::plan::VICTIMS;
-use injector_service::settings::{Ablation, Mode, Settings};
+use injector_service::settings::Settings;
 
 use crate::cli::{CampaignArgs, SystemArgs};
 use crate::error::{Error, Result};
@@ -43,7 +43,7 @@ const DISK_MEGABYTES: u64 = 64;
 ///
 /// # Errors
 ///
-/// When the campaign cannot be run, or with `--strict` when a trial ended badly.
+/// When the campaign cannot be run, or with `--strict` when something was lost, wrong or dead.
 pub fn run(args: &CampaignArgs) -> Result<()> {
     let choice = kernels::choose(&args.kernel)?;
     let folder = args
@@ -76,10 +76,10 @@ fn finish(args: &CampaignArgs, journal: &Journal) -> Result<()> {
         workspace::write(path, report::html(journal, &summary).as_bytes())?;
     }
     println!("trials: {}", journal.path.display());
-    match args.strict && summary.bad() > 0 {
+    match args.strict && summary.failures() > 0 {
         true => Err(Error::new(format!(
             "{} trials or disks ended badly; replay one with --replay N",
-            summary.bad()
+            summary.failures()
         ))),
         false => Ok(()),
     }
@@ -188,9 +188,6 @@ fn settings(args: &CampaignArgs) -> Result<Settings> {
         end: 0,
         classes: all_if_none(classes),
         victims: all_if_none(victims),
-        mode: Mode::Trials,
-        ablation: Ablation::None,
-        interval_us: 0,
         lost_after_ms: LOST_AFTER_MS,
     })
 }

@@ -245,7 +245,7 @@ pub struct CampaignArgs {
     /// Boot again after so many trials, to look at the disk.
     #[arg(long, value_name = "N", default_value_t = 250)]
     pub per_boot: u64,
-    /// End with status 1 when the application noticed anything.
+    /// End with status 1 when anything was lost or wrong, or did not come back.
     #[arg(long)]
     pub strict: bool,
     /// Where everything goes, below `campaign`.

@@ -34,8 +34,6 @@ pub struct Machine {
     pub shared: Vec<Shared>,
     board: SharedRef,
     control: SharedMut,
-    /// Where the host says that it has injected.
-    pub mailbox: Option<SharedRef>,
 }
 
 /// What is seen at one moment.
@@ -96,7 +94,6 @@ impl Machine {
             shared: shared.collect(),
             board: pd_setup::reads(&needed("app_demo_to_injector_score")),
             control: pd_setup::writes(&needed("injector_to_app_demo_control")),
-            mailbox: crate::mailbox(topology),
         }
     }
 

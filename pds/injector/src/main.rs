@@ -20,11 +20,11 @@ mod trial;
 mod victim;
 
 use injector_service::record::{self, RECORD_WORDS, Record, header};
-use injector_service::settings::{self, Mode, Settings};
+use injector_service::settings::{self, Settings};
 use log::{info, warn};
 use microkit_abi::syscalls;
 use sel4_microkit::{Handler, NullHandler, protection_domain};
-use sel4_shared_memory::{SharedMut, SharedRef};
+use sel4_shared_memory::SharedMut;
 use topology::Topology;
 
 use crate::look::Machine;
@@ -43,10 +43,7 @@ fn init() -> impl Handler {
         settings.seed, settings.first, settings.end, results.starts
     );
     let mut machine = Machine::new(&topology, settings);
-    match settings.mode {
-        Mode::Trials | Mode::Watch => trial::run_all(&mut machine, &mut results),
-        Mode::Rate => trial::run_rate(&mut machine, &mut results),
-    }
+    trial::run_all(&mut machine, &mut results);
     NullHandler::new()
 }
 
@@ -62,13 +59,6 @@ fn settings_of(topology: &Topology<'static>) -> Option<Settings> {
         *word = region.load_u64(index * 8);
     }
     Settings::parse(&words)
-}
-
-/// The host's word that it has injected: the number of the trial plus 1, behind the settings.
-fn mailbox(topology: &Topology<'static>) -> Option<SharedRef> {
-    topology
-        .region("injector_settings")
-        .map(|region| pd_setup::reads(&region))
 }
 
 /// The region that the host reads.

@@ -72,7 +72,6 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{Ablation, Mode};
 
     fn settings(classes: u64, victims: u64) -> Settings {
         Settings {
@@ -81,9 +80,6 @@ mod tests {
             end: 0,
             classes,
             victims,
-            mode: Mode::Trials,
-            ablation: Ablation::None,
-            interval_us: 0,
             lost_after_ms: 0,
         }
     }

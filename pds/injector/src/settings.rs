@@ -10,31 +10,6 @@ pub const ADDRESS: u64 = 0x5100_0000;
 pub const MAGIC: u64 = u64::from_le_bytes(*b"KINJSET1");
 /// Words of settings.
 pub const WORDS: usize = 16;
-/// Index of the word behind them in which the host says that it has injected: the trial's number plus 1. Then
-/// the place follows.
-pub const MAILBOX: usize = 32;
-
-/// What the injector does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// One trial after the other.
-    Trials = 0,
-    /// Kills at a fixed rate, and counts what the application gets done.
-    Rate = 1,
-    /// Only watches: the host injects.
-    Watch = 2,
-}
-
-/// How a restart is spoilt, to show what each part of it is worth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ablation {
-    /// Nothing is.
-    None = 0,
-    /// The restarted PD gets its old data back instead of fresh data.
-    DeadMemory = 1,
-    /// What is preserved for the restarted PD is wiped: requests, sessions, records.
-    Stateless = 2,
-}
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,12 +24,6 @@ pub struct Settings {
     pub classes: u64,
     /// Which victims: bit n is [`crate::plan::VICTIMS`]\[n\].
     pub victims: u64,
-    /// What it does.
-    pub mode: Mode,
-    /// How restarts are spoilt.
-    pub ablation: Ablation,
-    /// Guest microseconds between two kills in [`Mode::Rate`].
-    pub interval_us: u64,
     /// Guest milliseconds without a finished round after which the system counts as lost.
     pub lost_after_ms: u64,
 }
@@ -63,16 +32,13 @@ impl Settings {
     /// As the words of the region.
     pub fn words(&self) -> [u64; WORDS] {
         let mut words = [0; WORDS];
-        words[..10].copy_from_slice(&[
+        words[..7].copy_from_slice(&[
             MAGIC,
             self.seed,
             self.first,
             self.end,
             self.classes,
             self.victims,
-            self.mode as u64,
-            self.ablation as u64,
-            self.interval_us,
             self.lost_after_ms,
         ]);
         words
@@ -86,18 +52,7 @@ impl Settings {
             end: words[3],
             classes: words[4],
             victims: words[5],
-            mode: match words[6] {
-                1 => Mode::Rate,
-                2 => Mode::Watch,
-                _ => Mode::Trials,
-            },
-            ablation: match words[7] {
-                1 => Ablation::DeadMemory,
-                2 => Ablation::Stateless,
-                _ => Ablation::None,
-            },
-            interval_us: words[8],
-            lost_after_ms: words[9],
+            lost_after_ms: words[6],
         })
     }
 }
@@ -114,9 +69,6 @@ mod tests {
             end: 3,
             classes: 4,
             victims: 5,
-            mode: Mode::Watch,
-            ablation: Ablation::Stateless,
-            interval_us: 6,
             lost_after_ms: 7,
         };
         assert_eq!(Settings::parse(&settings.words()), Some(settings));

@@ -6,9 +6,7 @@
 use app_demo_service::board::word;
 use injector_service::outcome::{Evidence, Outcome};
 use injector_service::plan::{Plan, VICTIMS};
-use injector_service::random::Random;
 use injector_service::record::{Record, State, header};
-use injector_service::settings::Mode;
 use log::warn;
 
 use crate::inject::{self, Injected};
@@ -104,10 +102,7 @@ fn run(machine: &mut Machine, results: &mut Results, trial: u64, mut plan: Plan)
         ..Record::default()
     };
     results.store(&record);
-    let injected = match machine.settings.mode {
-        Mode::Watch => wait_for_host(machine, trial),
-        _ => inject::inject(machine, &mut plan),
-    };
+    let injected = inject::inject(machine, &mut plan);
     if let Some(injected) = &injected {
         note(&mut record, injected);
     }
@@ -127,16 +122,6 @@ fn run(machine: &mut Machine, results: &mut Results, trial: u64, mut plan: Plan)
     record.outcome = Outcome::of(&evidence);
     record.state = State::Done;
     record
-}
-
-/// The host has injected when it says so behind the settings.
-fn wait_for_host(machine: &Machine, trial: u64) -> Option<Injected> {
-    let mailbox = machine.mailbox.as_ref()?;
-    let offset = injector_service::settings::MAILBOX * 8;
-    while mailbox.load_u64(offset) != trial + 1 {
-        rest(1);
-    }
-    Some(Injected::at(mailbox.load_u64(offset + 8), 0, 0))
 }
 
 fn note(record: &mut Record, injected: &Injected) {
@@ -209,44 +194,4 @@ fn fill(record: &mut Record, before: &Snapshot, now: &Snapshot) {
     record.rounds = now.rounds().wrapping_sub(before.rounds());
     record.slowest_ns = now.board[word::SLOWEST_NS];
     record.took_ns = now.since(before);
-}
-
-/// Kills one victim after the other at a fixed rate. Each second of guest time is one record.
-pub fn run_rate(machine: &mut Machine, results: &mut Results) {
-    if !start(machine, results) {
-        return;
-    }
-    let settings = machine.settings;
-    let interval_ns = settings.interval_us * 1_000;
-    let mut random = Random::of_trial(settings.seed, settings.first);
-    let mut last_kill = machine.look();
-    for trial in results.next..settings.end {
-        machine.tell_trial(trial);
-        let before = machine.look();
-        let mut now = before.clone();
-        while now.since(&before) < 1_000_000_000 {
-            rest(1);
-            now = machine.look();
-            results.set(header::NOW_US, now.now_us());
-            if interval_ns > 0 && now.since(&last_kill) >= interval_ns {
-                let victim = random.below(VICTIMS.len() as u64) as usize;
-                if settings.victims & 1 << victim != 0 {
-                    machine.victims[victim].kill();
-                    last_kill = now.clone();
-                }
-            }
-        }
-        let mut record = Record {
-            trial,
-            state: State::Done,
-            began_us: before.now_us(),
-            starts: results.starts,
-            ..Record::default()
-        };
-        fill(&mut record, &before, &now);
-        record.outcome = Outcome::of(&now.evidence(&before));
-        results.finish(&record);
-    }
-    machine.tell_end();
-    results.set(header::END, ALL_DONE);
 }

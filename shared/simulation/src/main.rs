@@ -64,7 +64,7 @@ impl Progress {
     fn work(&self, arguments: &Arguments, disk: &[u8], started: Instant) {
         while !self.stop.load(Ordering::Relaxed) {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
-            match run::run(disk, arguments.seed, number) {
+            match run::run(disk, arguments.seed, number, run::ROUNDS) {
                 Ok(tally) => {
                     let before = self.crashes.fetch_add(tally.crashes, Ordering::Relaxed);
                     self.cuts.fetch_add(tally.cuts, Ordering::Relaxed);
@@ -99,7 +99,7 @@ fn main() -> ExitCode {
     let disk = run::disk();
     let seed = arguments.seed;
     if let Some(number) = arguments.run {
-        return match run::run(&disk, seed, number) {
+        return match run::run(&disk, seed, number, run::ROUNDS) {
             Ok(tally) => {
                 println!("seed {seed} run {number}: {tally:?}, no violation");
                 ExitCode::SUCCESS

@@ -147,9 +147,12 @@ impl Summary {
         summary
     }
 
-    /// Trials and disks that are not as they have to be.
-    pub fn bad(&self) -> u64 {
-        self.all.manifested() - self.all.of(Outcome::Unnoticed) + self.bad_disks
+    /// Trials after which something was lost or wrong or did not come back, and disks that are wrong.
+    pub fn failures(&self) -> u64 {
+        let bad = Outcome::ALL
+            .into_iter()
+            .filter(|outcome| *outcome > Outcome::ErrorShown);
+        bad.map(|outcome| self.all.of(outcome)).sum::<u64>() + self.bad_disks
     }
 }
 
