@@ -201,3 +201,46 @@ fn clients_that_send_nonsense() {
     assert_eq!(client(&world, 1).read("/good").unwrap(), b"untouched");
     image::check(&world.borrow().image(), true).unwrap();
 }
+
+/// Every byte that a client can write is random, again and again: no crash, and nobody else notices.
+#[test]
+fn a_client_whose_regions_are_noise() {
+    if !image::have_tools() {
+        return;
+    }
+    let world = World::new(image::make(12, &["-b", "4096"]), 2);
+    let contents: Vec<u8> = (0..50_000_u32).map(|index| index as u8).collect();
+    client(&world, 1).write("/good", &contents).unwrap();
+    let mut random = Random::new(77);
+    let link = world.borrow().links[0].clone();
+    // A table that is in use, so that the noise meets a server that believes in its client.
+    let mut raw = RawClient::new(&world, 0);
+    raw.open("/mine", OPEN_WRITE | OPEN_CREATE);
+    raw.finish();
+    let table = link.requests.bytes();
+    for round in 0..300 {
+        // All of it, or a few bytes of what was right.
+        link.requests.set_bytes(0, &table);
+        let noise = if round % 3 == 0 { table.len() } else { 40 };
+        for _ in 0..noise / 8 {
+            let at = random.below(table.len() as u64 - 8) as usize;
+            link.requests.set_bytes(at, &random.next().to_le_bytes());
+        }
+        let bytes: Vec<u8> = (0..512).map(|_| random.next() as u8).collect();
+        let at = random.below(500_000) as usize;
+        link.to_service.set_bytes(at, &bytes);
+        world.borrow_mut().run();
+        if round % 20 == 0 {
+            world.borrow_mut().kill();
+        }
+        if round % 10 == 0 {
+            assert!(
+                client(&world, 1).read("/good").unwrap() == contents,
+                "round {round}"
+            );
+        }
+    }
+    client(&world, 1).write("/good", &contents[1..]).unwrap();
+    assert!(client(&world, 1).read("/good").unwrap() == contents[1..]);
+    image::check(&world.borrow().image(), true).unwrap();
+}
