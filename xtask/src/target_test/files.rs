@@ -134,7 +134,6 @@ pub const CASE_POWER: Case = Case {
     what: "the machine is killed a hundred times: what fsync acknowledged is there, e2fsck agrees",
     system: SystemUnderTest::File(FILES_SYSTEM, &[]),
     prefill: &[("test_fs.settings", POWER)],
-    host_cached: false,
     power_cuts: 100,
     timeout_s: 120,
     by_name: true,

@@ -4,6 +4,9 @@
 //! Power cuts: the machine is killed at random moments of random file operations, again and again on the same
 //! disk, and each time the host judges what is there.
 //!
+//! What QEMU has handed to the host survives its death, so this is a disk that loses only what was under
+//! way. Disks that lose or tear what was not flushed are simulated (`cargo test -p fs --test crash`).
+//!
 //! The steps follow from the seed, so the host knows the state after each of them. What is found must be the
 //! state after some number of steps, at least those that an acknowledged `fsync` covers.
 
@@ -51,6 +54,8 @@ pub fn run(
             ..Watch::default()
         };
         let finished = qemu::watch(board, machine, &watch)?;
+        let serial = image.with_extension("serial");
+        workspace::write(&serial, finished.output.as_bytes())?;
         match &finished.end {
             End::Seen => {}
             End::Failed(line) => {
@@ -63,6 +68,9 @@ pub fn run(
         judge(image, synced)
             .map_err(|error| Error::new(format!("cut {cut} after step {synced}: {error}")))?;
         deepest = deepest.max(synced);
+        if (cut + 1).is_multiple_of(10) {
+            println!("{} power cuts survived", cut + 1);
+        }
     }
     println!("{cuts} power cuts, the longest life had {deepest} steps synced");
     Ok(())
