@@ -89,7 +89,7 @@ impl Entry {
             policy.restarts_max = *value.get_ref();
             if !(1..=RESTARTS_MAX_MAX).contains(value.get_ref()) {
                 let message = format!("restarts_max is {}", value.get_ref());
-                let help = format!("a supervisor remembers 1 to {RESTARTS_MAX_MAX} restarts");
+                let help = format!("a supervisor counts 1 to {RESTARTS_MAX_MAX} restarts");
                 wrong.push(Diagnostic::error(message, &value.span()).help(help));
             }
         }
@@ -270,8 +270,8 @@ mod tests {
             ("[pd.block]\nrestarts_max = 3\n", "no PD is called 'block'"),
             ("[pd.blk]\nrestarts_max = 0\n", "restarts_max is 0"),
             (
-                "[pd.blk]\nrestarts_max = 65\n",
-                "a supervisor remembers 1 to 64 restarts",
+                "[pd.blk]\nrestarts_max = 64\n",
+                "a supervisor counts 1 to 63 restarts",
             ),
             ("[pd.blk]\nwindow_ms = 0\n", "window_ms is 0"),
             ("[pd.blk]\nbeyond = \"panic\"\n", "unknown variant `panic`"),

@@ -192,7 +192,7 @@ impl Supervisor {
     /// Stores the time of the child's latest restart, which the decision has just counted.
     fn store_history(&mut self, child: usize) {
         let state = &self.tree.children[child];
-        let position = state.record.restarts.wrapping_sub(1) as usize % state.history.len();
+        let position = state.latest();
         if let Some(preserved) = &mut self.state {
             preserved.store_time(self.children[child].id, position, state.history[position]);
         }

@@ -44,8 +44,11 @@ pub struct Record {
     pub fallback: bool,
 }
 
+/// Restarts of each child that are remembered.
+const REMEMBERED: u32 = RESTARTS_MAX_MAX + 1;
+
 /// Times of a child's latest restarts in milliseconds, a ring indexed by [`Record::restarts`].
-pub type History = [u64; RESTARTS_MAX_MAX as usize];
+pub type History = [u64; REMEMBERED as usize];
 
 /// A child as the decisions see it.
 #[derive(Clone, Debug)]
@@ -98,14 +101,19 @@ impl ChildState {
         Self {
             policy,
             record,
-            history: [0; RESTARTS_MAX_MAX as usize],
+            history: [0; REMEMBERED as usize],
         }
+    }
+
+    /// Position in the history of the latest restart.
+    pub fn latest(&self) -> usize {
+        (self.record.restarts.wrapping_sub(1) % REMEMBERED) as usize
     }
 
     /// Position in the history of the restart before which `restarts_max` others happened.
     fn oldest(&self) -> Option<usize> {
         let before = self.record.restarts.checked_sub(self.policy.restarts_max)?;
-        Some((before % RESTARTS_MAX_MAX) as usize)
+        Some((before % REMEMBERED) as usize)
     }
 
     fn exceeded(&self, now_ms: u64) -> bool {
@@ -117,7 +125,7 @@ impl ChildState {
     /// Pause before a restart that has just been counted.
     fn pause_ms(&self, now_ms: u64) -> u64 {
         let (backoff, window) = (self.policy.backoff_ms, u64::from(self.policy.window_ms));
-        let known = self.record.restarts.min(RESTARTS_MAX_MAX);
+        let known = self.record.restarts.min(REMEMBERED);
         let recent = self.history[..known as usize]
             .iter()
             .filter(|&&time| now_ms.saturating_sub(time) < window)
@@ -128,7 +136,7 @@ impl ChildState {
     }
 
     fn count(&mut self, now_ms: u64) {
-        self.history[(self.record.restarts % RESTARTS_MAX_MAX) as usize] = now_ms;
+        self.history[(self.record.restarts % REMEMBERED) as usize] = now_ms;
         self.record.restarts = self.record.restarts.wrapping_add(1);
     }
 }

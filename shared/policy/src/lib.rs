@@ -21,8 +21,9 @@ pub const MAGIC: [u8; 4] = *b"KPOL";
 pub const VERSION: u32 = 3;
 /// Bytes kept for a name, with at least one NUL behind it.
 pub const NAME_BYTES: usize = 48;
-/// Highest restart intensity: a supervisor remembers so many restarts of each child.
-pub const RESTARTS_MAX_MAX: u32 = 64;
+/// Highest restart intensity. A supervisor remembers one restart more of each child: it notes a
+/// restart's time before it counts it, and may die in between.
+pub const RESTARTS_MAX_MAX: u32 = 63;
 
 /// Which children are restarted when one of them has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

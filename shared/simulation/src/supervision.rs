@@ -7,7 +7,7 @@
 use policy::{ChildPolicy, RESTARTS_MAX_MAX, Strategy};
 use sel4_shared_memory::host::{HostRegion, Life};
 use supervisor_service::state::State;
-use supervisor_service::tree::{ChildState, Decision, Phase, Record, Tree};
+use supervisor_service::tree::{ChildState, Decision, History, Phase, Record, Tree};
 
 use crate::random::Random;
 
@@ -49,10 +49,10 @@ impl Supervisor {
         supervisor
     }
 
-    fn child(record: Record, history: [u64; RESTARTS_MAX_MAX as usize]) -> ChildState {
+    fn child(record: Record, history: History) -> ChildState {
         let policy = ChildPolicy {
             // Deaths come as fast as they can: intensity is not what is tested.
-            restarts_max: RESTARTS_MAX_MAX - 1,
+            restarts_max: RESTARTS_MAX_MAX,
             window_ms: 1,
             ..ChildPolicy::DEFAULT
         };
@@ -110,7 +110,10 @@ impl Supervisor {
             let (mut state, known) = State::attach(region);
             let loaded = (0..count).map(|id| match known {
                 true => state.load(id),
-                false => (Record::default(), [0; RESTARTS_MAX_MAX as usize]),
+                false => (
+                    Record::default(),
+                    ChildState::new(ChildPolicy::DEFAULT).history,
+                ),
             });
             let mut tree = Tree {
                 strategy: Strategy::OneForOne,
@@ -141,9 +144,7 @@ impl Supervisor {
             let (mut state, _) = State::attach(region);
             match tree.on_fault(child, now_ms) {
                 Decision::Restart(mask) => {
-                    let record = &tree.children[child].record;
-                    let position = record.restarts.wrapping_sub(1) % RESTARTS_MAX_MAX;
-                    state.store_time(child, position as usize, now_ms);
+                    state.store_time(child, tree.children[child].latest(), now_ms);
                     restart(tree, &mut state, mask, &life, started);
                 }
                 Decision::Start(child) => start(tree, &mut state, child, &life, started),

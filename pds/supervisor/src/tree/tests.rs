@@ -48,6 +48,29 @@ fn siblings_that_are_new_or_stopped_are_left_alone() {
 }
 
 #[test]
+fn a_time_that_was_noted_and_not_counted_is_no_restart() {
+    // The supervisor has died after it noted the time of a restart, and before it counted it.
+    for restarts_max in [1, 2, RESTARTS_MAX_MAX] {
+        let policy = ChildPolicy {
+            restarts_max,
+            ..POLICY
+        };
+        for before in [restarts_max, restarts_max + 1, 200] {
+            let mut tree = tree(Strategy::OneForOne, policy);
+            for restart in 0..before {
+                let now_ms = u64::from(restart) * 1_000;
+                assert_eq!(tree.on_fault(1, now_ms), Decision::Restart(0b010));
+            }
+            let now_ms = u64::from(before) * 1_000;
+            let counted = tree.children[1].record;
+            assert_eq!(tree.on_fault(1, now_ms), Decision::Restart(0b010));
+            tree.children[1].record = counted;
+            assert_eq!(tree.on_fault(1, now_ms), Decision::Restart(0b010));
+        }
+    }
+}
+
+#[test]
 fn a_crash_loop_is_stopped_and_stays_stopped() {
     let mut tree = tree(Strategy::OneForOne, POLICY);
     for _ in 0..POLICY.restarts_max {
