@@ -52,15 +52,16 @@ pub fn run(args: &CampaignArgs) -> Result<()> {
         .join(choice.target.name().replace(' ', "-"));
     workspace::make_folder(&folder)?;
     println!("kernel: {} ({})", choice.target.name(), choice.reason);
+    let path = args.trials.clone();
+    let path = path.unwrap_or_else(|| folder.join("trials.jsonl"));
+    let campaign = campaign_of(args, &choice);
+    if args.report {
+        return finish(args, &Journal::open(&path, &campaign, true)?);
+    }
     let setup = Setup::make(args, &choice, &folder)?;
     if let Some(trial) = args.replay {
         return replay(args, &setup, trial);
     }
-    let path = args
-        .trials
-        .clone()
-        .unwrap_or_else(|| folder.join("trials.jsonl"));
-    let campaign = campaign_of(args, &choice);
     let mut journal = Journal::open(&path, &campaign, args.resume)?;
     drive(args, &setup, &mut journal)?;
     finish(args, &journal)

@@ -233,6 +233,9 @@ pub struct CampaignArgs {
     /// Go on where the file of trials ends.
     #[arg(long)]
     pub resume: bool,
+    /// Only report on the trials that are in the file.
+    #[arg(long)]
+    pub report: bool,
     /// The file of trials [default: trials.jsonl in the build folder].
     #[arg(long, value_name = "FILE")]
     pub trials: Option<PathBuf>,

@@ -199,7 +199,11 @@ impl Journal {
             .map_while(|line| serde_json::from_str(line).ok());
         for line in lines {
             match line {
-                Line::Campaign(found) => journal.same(&found, &old)?,
+                Line::Campaign(found) => {
+                    journal.same(&found, &old)?;
+                    // The sources that it began with are those that its first trials speak of.
+                    journal.campaign = found;
+                }
                 Line::Trial(trial) => journal.trials.push(trial),
                 Line::Boot(boot) => journal.boots.push(boot),
             }

@@ -11,7 +11,7 @@ use super::super::journal::{Journal, Trial};
 use super::super::stats::{Counts, Summary, Times};
 use super::recovered;
 
-const STYLE: &str = "body{font:15px/1.45 sans-serif;max-width:1080px;margin:24px auto;padding:0 \
+const STYLE: &str = "body{font:15px/1.45 sans-serif;max-width:1180px;margin:24px auto;padding:0 \
 16px;color:#222}\
 table{border-collapse:collapse;margin:8px 0 24px}td,th{padding:3px 9px;border-bottom:1px solid #ddd;\
 text-align:right;font-variant-numeric:tabular-nums}td:first-child,th:first-child{text-align:left}\
@@ -88,7 +88,7 @@ fn key(page: &mut String) {
 fn bar(counts: &Counts) -> String {
     let total = counts.total().max(1) as f64;
     let part = |(outcome, colour): (Outcome, &str)| {
-        let width = counts.of(outcome) as f64 / total * 220.0;
+        let width = counts.of(outcome) as f64 / total * 150.0;
         format!("<span class=\"bar\" style=\"width:{width:.2}px;background:{colour}\"></span>")
     };
     Outcome::ALL.into_iter().zip(COLOURS).map(part).collect()
@@ -124,7 +124,7 @@ fn section<'a>(
         }
         let _ = write!(
             page,
-            "<td>{}</td><td style=\"white-space:nowrap\">{}</td></tr>",
+            "<td style=\"white-space:nowrap\">{}</td><td style=\"white-space:nowrap\">{}</td></tr>",
             recovered(counts),
             bar(counts)
         );
