@@ -243,7 +243,7 @@ impl Supervisor {
             Decision::Escalate => Action::Escalate,
             Decision::Reset => Action::Reset,
         };
-        self.report_all();
+        self.report_all(false);
         let epoch = self.tree.children[child].record.epoch;
         self.reporter
             .report_now(child, fault, epoch, action, fault_ticks);
@@ -273,7 +273,7 @@ impl Supervisor {
         let epoch = self.tree.children[child].record.epoch;
         if self.watch.has_ticks() {
             // The finding of the life that has ended will be overwritten by that of the next.
-            self.report(child);
+            self.report(child, false);
             let words = self.reporter.note(child, fault, epoch, fault_ticks);
             if let Some(state) = &mut self.state {
                 state.store_death(self.children[child].id, &words);
@@ -295,16 +295,16 @@ impl Supervisor {
     }
 
     /// Reports the noted death of a child, if there is one.
-    fn report(&mut self, child: usize) {
-        if self.reporter.report_noted(child)
+    fn report(&mut self, child: usize, may_wait: bool) {
+        if self.reporter.report_noted(child, may_wait)
             && let Some(state) = &mut self.state
         {
             state.clear_death(self.children[child].id);
         }
     }
 
-    fn report_all(&mut self) {
-        (0..self.children.len()).for_each(|child| self.report(child));
+    fn report_all(&mut self, may_wait: bool) {
+        (0..self.children.len()).for_each(|child| self.report(child, may_wait));
     }
 
     /// A hang is a fault that the supervisor finds by itself: the child is stopped, and then treated
@@ -365,7 +365,7 @@ impl Handler for Supervisor {
             self.on_hang(&noticed);
         }
         self.restart_due();
-        self.report_all();
+        self.report_all(true);
         Ok(())
     }
 }

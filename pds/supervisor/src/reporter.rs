@@ -155,14 +155,21 @@ impl Reporter {
         self.children[child].noted = Some(Noted::from_words(words));
     }
 
-    /// Reports what was noted of this child; says whether there was anything.
-    pub fn report_noted(&mut self, child: usize) -> bool {
-        let Some(noted) = self.children[child].noted.take() else {
+    /// Reports what was noted of this child; says whether it did. It waits for the new life to have
+    /// found something, if that may still come.
+    pub fn report_noted(&mut self, child: usize, may_wait: bool) -> bool {
+        let Some(noted) = self.children[child].noted else {
             return false;
         };
         let place = &self.children[child];
         let found: Option<LastLife> = place.last_life.map(|offset| place.data.read(offset));
         let found = found.filter(|found| found.is_found_by(noted.epoch.wrapping_add(1)));
+        let age = recovery::ticks().saturating_sub(noted.ticks);
+        if found.is_none() && may_wait && age < recovery::ticks_per_second() {
+            return false;
+        }
+        self.children[child].noted = None;
+        let place = &self.children[child];
         let traces = found.as_ref().map_or(Traces::NONE, |found| {
             Traces::of_last_life(found, noted.fault.pc, &place.places)
         });

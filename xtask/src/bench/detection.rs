@@ -33,7 +33,7 @@ pub const BENCH: Bench = Bench {
 };
 
 /// PDs whose heartbeat timeout in the test's policy is not the default.
-const OWN_TIMEOUT: [&str; 2] = ["fs", "app_demo"];
+const OWN_TIMEOUT: [&str; 3] = ["fs", "app_demo", "console"];
 
 fn detections(output: &str) -> Vec<String> {
     let mut found: BTreeMap<String, Samples> = BTreeMap::new();

@@ -380,6 +380,8 @@ pub const ALL: &[Case] = &[
             "LASTBOOT FAULT pd=supervisor kind=escalation",
             "action=reset",
         ],
+        // There is no disk.
+        app_may_fail: true,
         by_name: true,
         ..PLAIN
     },
