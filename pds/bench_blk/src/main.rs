@@ -213,9 +213,9 @@ impl Bench {
         }
     }
 
-    /// Requests done in guest time with one kill in each second, in percent of those without; and the
-    /// same per busy instruction. The first has the speed of the host's disk in it, which guest time
-    /// waits for while nobody works; the second is what it would be with a disk that takes no time.
+    /// Requests done with one kill in a second, in percent of those without: per busy instruction, which is
+    /// what a disk that takes no time would give; and in all of guest time, in which the speed of the host's
+    /// disk counts, and everything else that the host does.
     fn throughput(&mut self, killer: &mut Killer, names: [&str; 2]) {
         let mut elapsed = Samples::with_capacity(PAIRS as usize);
         let mut busy = Samples::with_capacity(PAIRS as usize);
@@ -232,8 +232,8 @@ impl Bench {
             elapsed.add(percent(|rate| rate.elapsed) as u64);
             busy.add(percent(|rate| rate.busy) as u64);
         }
-        log::info!("{}", elapsed.summary(names[0], "percent"));
-        log::info!("{}", busy.summary(names[1], "percent"));
+        log::info!("{}", busy.summary(names[0], "percent"));
+        log::info!("{}", elapsed.summary(names[1], "percent"));
     }
 }
 
@@ -283,14 +283,14 @@ fn kills(bench: &mut Bench, killer: &mut Killer) {
             Operation::Read,
             [
                 "block.kill1hz_read_percent",
-                "block.kill1hz_read_busy_percent",
+                "block.kill1hz_read_elapsed_percent",
             ],
         ),
         (
             Operation::Write,
             [
                 "block.kill1hz_write_percent",
-                "block.kill1hz_write_busy_percent",
+                "block.kill1hz_write_elapsed_percent",
             ],
         ),
     ] {
