@@ -59,7 +59,7 @@ fn init() -> impl Handler {
     } else {
         handler.ready = Some(Ready {
             since: recovery::ticks(),
-            events: 0,
+            completed: false,
         });
     }
     handler
@@ -69,8 +69,8 @@ fn init() -> impl Handler {
 struct Ready {
     /// When it was.
     since: u64,
-    /// Events since then.
-    events: u32,
+    /// Something has been completed since.
+    completed: bool,
 }
 
 struct Blk {
@@ -90,10 +90,12 @@ impl Blk {
     #[cold]
     fn say_ready(&mut self, at_once: bool) {
         let Some(ready) = &mut self.ready else { return };
-        ready.events += 1;
-        if at_once || ready.events > 1 {
+        if at_once || ready.completed {
             recovery::ready_since(ready.since);
             self.ready = None;
+        } else {
+            // Some events are of the dead life.
+            ready.completed = self.service.progress_count() > 0;
         }
     }
 
