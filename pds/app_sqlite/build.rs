@@ -48,10 +48,20 @@ fn main() {
 /// The folder with `sqlite3.c` and `sqlite3.h`.
 fn amalgamation() -> PathBuf {
     let cargo = std::env::var_os("CARGO").expect("cargo sets it");
+    // For the host alone: crates of other platforms need not have been downloaded.
+    let host = std::env::var("HOST").expect("cargo sets it");
     let output = Command::new(cargo)
-        .args(["metadata", "--format-version=1", "--offline", "--locked"])
+        .args([
+            "metadata",
+            "--format-version=1",
+            "--locked",
+            "--filter-platform",
+            &host,
+        ])
         .output()
         .expect("cargo runs");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo metadata: {words}");
     let found: serde_json::Value =
         serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
     let packages = found["packages"].as_array().expect("a list");

@@ -17,7 +17,7 @@ use alloc::format;
 use embedded_io::{Read, Seek, SeekFrom, Write};
 use fs_client::{ChannelPeer, Errno, Error, File, FileRecord, FileSystem, OpenOptions, Regions};
 use log::{error, info};
-use sel4_microkit::{Channel, Handler, NullHandler, protection_domain};
+use sel4_microkit::{Channel, ChannelSet, Handler, Infallible, protection_domain};
 use zerocopy::{FromBytes, IntoBytes};
 
 const FS: Channel = Channel::new(2);
@@ -27,8 +27,10 @@ const RECORD: &str = "/record";
 const SECRET: &str = "/secret";
 /// The thief has been refused.
 const REFUSED: &str = "/refused";
+/// app_demo makes this when it has read the whole disk, where it must not see files vanish.
+const OTHER_IS_READY: &str = "/kintsugi-out";
 /// Reads and writes through one handle, while the service dies.
-const ROUNDS: u32 = 3000;
+const ROUNDS: u32 = 12_000;
 
 type Outcome = Result<(), &'static str>;
 
@@ -141,6 +143,7 @@ fn run() -> Outcome {
     let topology = pd_setup::topology();
     let me = topology.name();
     let fs = files(me);
+    wait_for(&fs, OTHER_IS_READY)?;
     if me == "test_thief" {
         return thief(&fs);
     }
@@ -163,5 +166,16 @@ fn init() -> impl Handler {
             Err(what) => error!("KINTSUGI|FAIL {what}"),
         }
     }
-    NullHandler::new()
+    Done
+}
+
+/// The work is over; what the service still has to say is nothing to us.
+struct Done;
+
+impl Handler for Done {
+    type Error = Infallible;
+
+    fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
+        Ok(())
+    }
 }

@@ -249,6 +249,7 @@ pub const ALL: &[Case] = &[
         show: &["app_sqlite: transactions="],
         timeout_s: 300,
         after: Some(sqlite::check_100),
+        by_name: true,
         ..PLAIN
     },
     Case {
@@ -261,6 +262,7 @@ pub const ALL: &[Case] = &[
         ],
         at_least: &[("KILL pd=fs", 3), ("KILL pd=blk", 3)],
         after: Some(sqlite::check_100),
+        by_name: true,
         ..SQLITE_KILLS
     },
     Case {
@@ -297,6 +299,7 @@ pub const ALL: &[Case] = &[
         icount: true,
         timeout_s: 600,
         after: Some(disk::check_files),
+        by_name: true,
         ..PLAIN
     },
     Case {
