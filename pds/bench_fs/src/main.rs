@@ -45,7 +45,7 @@ const POINTS: [&str; 6] = [
     "fs.after_progress",
     "fs.before_complete",
 ];
-/// Some 0.3 seconds of work: more kills than one in a second.
+/// Some 0.05 seconds of work: many more kills than one in a second.
 const OPERATIONS_PER_KILL: u64 = 3000;
 /// Pairs of a stretch with a kill and one without.
 const PAIRS: usize = 4;
