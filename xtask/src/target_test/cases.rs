@@ -260,7 +260,7 @@ pub const ALL: &[Case] = &[
             ("chaos.seed", SQLITE_PACE),
             ("app_sqlite.settings", sqlite::SHORT),
         ],
-        at_least: &[("KILL pd=fs", 3), ("KILL pd=blk", 3)],
+        at_least: &[("KILL pd=fs", 1), ("KILL pd=blk", 1)],
         after: Some(sqlite::check_100),
         by_name: true,
         ..SQLITE_KILLS
