@@ -141,8 +141,9 @@ fn observe(
     quick: bool,
 ) -> (Snapshot, Evidence) {
     let lost_after_ns = machine.settings.lost_after_ms * 1_000_000;
-    // The latest moment at which anything was seen to go wrong: what counts as whole comes after it.
-    let mut since = before.clone();
+    // The latest moment at which anything was seen to go wrong: what counts as whole comes after it. The
+    // fault may have waited long for its victim; what was done meanwhile says nothing of it.
+    let mut since = machine.look();
     let mut seen = Evidence::default();
     loop {
         rest(1);
