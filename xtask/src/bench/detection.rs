@@ -72,9 +72,10 @@ mod tests {
                       [1] t: DETECTED kind=lost_irq pd=timer ns=11\n\
                       [1] t: DETECTED kind=cut\n";
         let lines = super::detections(output);
-        assert_eq!(lines.len(), 3);
-        assert!(lines[0].contains("name=detection.deadlock unit=ns_guest n=2 min=5"));
-        assert!(lines[1].contains("name=detection.deadlock.fs "));
-        assert!(lines[2].contains("name=detection.timer_service "));
+        assert_eq!(lines.len(), 4);
+        assert!(lines[0].contains("name=detection.deadlock unit=ns_guest n=1 min=5"));
+        assert!(lines[1].contains("name=detection.deadlock.console "));
+        assert!(lines[2].contains("name=detection.deadlock.fs "));
+        assert!(lines[3].contains("name=detection.timer_service "));
     }
 }
