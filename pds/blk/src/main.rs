@@ -54,13 +54,13 @@ fn init() -> impl Handler {
     // are among those that are notified.
     handler.serve();
     recovery::fault_point!("blk.served");
-    if recovery::epoch() == 0 || handler.service.in_progress_count() == 0 {
-        recovery::ready();
+    // A quick disk is done already.
+    let completed = handler.service.progress_count() > 0;
+    if recovery::epoch() > 0 && (completed || handler.service.in_progress_count() > 0) {
+        let since = recovery::ticks();
+        handler.ready = Some(Ready { since, completed });
     } else {
-        handler.ready = Some(Ready {
-            since: recovery::ticks(),
-            completed: false,
-        });
+        recovery::ready();
     }
     handler
 }
@@ -69,7 +69,7 @@ fn init() -> impl Handler {
 struct Ready {
     /// When it was.
     since: u64,
-    /// Something has been completed since.
+    /// Something has been completed in this life.
     completed: bool,
 }
 
@@ -86,11 +86,13 @@ struct Blk {
 }
 
 impl Blk {
-    /// Says it with the event after the one that completed something, when the client has that.
+    /// Formatting the line takes longer than a request: it waits until a client that has been told of
+    /// a completion has run, which is when a client notifies us again, or until the supervisor asks.
     #[cold]
-    fn say_ready(&mut self, at_once: bool) {
+    fn say_ready(&mut self, channels: ChannelSet) {
         let Some(ready) = &mut self.ready else { return };
-        if at_once || ready.completed {
+        let by_client = self.channels.iter().any(|id| channels.contains(*id));
+        if channels.contains(self.questions) || (by_client && ready.completed) {
             recovery::ready_since(ready.since);
             self.ready = None;
         } else {
@@ -135,7 +137,7 @@ impl Handler for Blk {
             self.serve();
         }
         if self.ready.is_some() {
-            self.say_ready(channels.contains(self.questions));
+            self.say_ready(channels);
         }
         Ok(())
     }

@@ -125,6 +125,10 @@ impl ChildState {
     /// Pause before a restart that has just been counted.
     fn pause_ms(&self, now_ms: u64) -> u64 {
         let (backoff, window) = (self.policy.backoff_ms, u64::from(self.policy.window_ms));
+        if backoff == 0 {
+            // The child need not wait for the counting either.
+            return 0;
+        }
         let known = self.record.restarts.min(REMEMBERED);
         let recent = self.history[..known as usize]
             .iter()
