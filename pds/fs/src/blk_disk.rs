@@ -20,8 +20,10 @@ pub trait BlockPeer {
     /// Tells the service that there are requests.
     fn notify(&mut self);
 
-    /// Returns when the service may have completed something.
-    fn wait(&mut self);
+    /// Returns when the service may have completed something. One that can tell that it waits for long
+    /// may call `look`, return when that says true, and else tell the service to look again: a
+    /// notification or a completion may have been lost.
+    fn wait_or(&mut self, look: &mut dyn FnMut() -> bool);
 }
 
 /// See the head of this file.
@@ -115,7 +117,7 @@ impl<P: BlockPeer> BlkDisk<P> {
                 }
                 self.note(&completion);
             }
-            self.peer.wait();
+            self.peer.wait_or(&mut || self.table.remind());
         }
     }
 
@@ -126,7 +128,7 @@ impl<P: BlockPeer> BlkDisk<P> {
                 self.note(&completion);
                 return;
             }
-            self.peer.wait();
+            self.peer.wait_or(&mut || self.table.remind());
         }
     }
 }

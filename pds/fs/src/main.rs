@@ -40,8 +40,8 @@ impl BlockPeer for Blk {
         BLK.notify();
     }
 
-    fn wait(&mut self) {
-        microkit_wait::wait_for(BLK);
+    fn wait_or(&mut self, look: &mut dyn FnMut() -> bool) {
+        microkit_wait::wait_for_or(BLK, look);
     }
 }
 

@@ -146,13 +146,13 @@ impl Connection {
                     return completion;
                 }
             }
-            self.peer.wait();
+            self.peer.wait_or(&mut || self.table.remind());
         }
     }
 
     fn wait_for_any(&mut self) {
         while self.table.next_completion().is_none() {
-            self.peer.wait();
+            self.peer.wait_or(&mut || self.table.remind());
         }
     }
 

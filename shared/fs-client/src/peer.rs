@@ -10,6 +10,13 @@ pub trait Peer {
 
     /// Returns when the service may have answered. May return too early, never too late.
     fn wait(&mut self);
+
+    /// The same. One that can tell that it waits for long may call `look`, return when that says true,
+    /// and else tell the service to look again: a notification or a completion may have been lost.
+    fn wait_or(&mut self, look: &mut dyn FnMut() -> bool) {
+        let _ = look;
+        self.wait();
+    }
 }
 
 /// The service behind a channel of this protection domain.
@@ -35,5 +42,9 @@ impl Peer for ChannelPeer {
 
     fn wait(&mut self) {
         microkit_wait::wait_for(self.channel);
+    }
+
+    fn wait_or(&mut self, look: &mut dyn FnMut() -> bool) {
+        microkit_wait::wait_for_or(self.channel, look);
     }
 }

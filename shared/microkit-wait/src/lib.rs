@@ -24,6 +24,10 @@ mod target {
     use microkit_abi::{noted, syscalls};
     use sel4_microkit::Channel;
 
+    /// The supervisor's questions, by default 20 ms apart and the only clock of a PD that waits, that make
+    /// a wait a long one.
+    const ASKED_LONG: u32 = 5;
+
     /// Waits until `channel` has signalled. A bit says "look", not how often, and may be older
     /// than the question.
     pub fn wait_for(channel: Channel) {
@@ -37,6 +41,34 @@ mod target {
             noted::note(bits & !mask);
             if bits & mask != 0 {
                 break;
+            }
+        }
+        watch::tell(Moment::Waiting(0));
+    }
+
+    /// The same, for a peer whose answer or whose reading of our signal may get lost. After a long wait,
+    /// and again and again, calls `look`; returns when that says true, and else signals the peer.
+    pub fn wait_for_or(channel: Channel, look: &mut dyn FnMut() -> bool) {
+        let mask = 1 << channel.index();
+        if noted::take(mask) != 0 {
+            return;
+        }
+        watch::tell(Moment::Waiting(mask));
+        let mut asked = 0;
+        loop {
+            let all = syscalls::wait();
+            let bits = watch::received(all);
+            noted::note(bits & !mask);
+            if bits & mask != 0 {
+                break;
+            }
+            asked += u32::from(bits != all);
+            if asked == ASKED_LONG {
+                asked = 0;
+                if look() {
+                    break;
+                }
+                channel.notify();
             }
         }
         watch::tell(Moment::Waiting(0));
@@ -71,4 +103,4 @@ mod target {
 }
 
 #[cfg(target_os = "none")]
-pub use target::{poll, wait_for, wait_for_any};
+pub use target::{poll, wait_for, wait_for_any, wait_for_or};

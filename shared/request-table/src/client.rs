@@ -178,6 +178,26 @@ where
         self.server_is_there
     }
 
+    /// For a client that has waited for long: looks at everything that is pending, hint or none, and
+    /// says whether [`Self::next_completion`] has something now. If not, the hints go out once more,
+    /// in case they or the completions were lost; the caller then notifies the server.
+    pub fn remind(&mut self) -> bool {
+        self.to_look_at = self.pending;
+        let layout = self.completion_layout;
+        let is_complete = |slot: Slot| {
+            let stamp = self.stamps[slot.index()];
+            self.completions.load_u64(layout.stamp(slot)) == stamp.0
+                && layout.body(&self.completions, slot, stamp).is_some()
+        };
+        let found = slots_of(self.pending).any(is_complete);
+        if !found {
+            for slot in slots_of(self.pending) {
+                self.hints_out.push(&mut self.requests, slot);
+            }
+        }
+        found
+    }
+
     #[inline(always)]
     fn consume(&mut self, slot: Slot) -> Option<(Slot, u64, C)> {
         let stamp = self.stamps[slot.index()];

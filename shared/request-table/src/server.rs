@@ -205,6 +205,18 @@ where
         !early
     }
 
+    /// Says whether this life has completed the request, and the completion is not there any more: our
+    /// region was damaged since. The request is run again, as after a restart.
+    fn is_lost(&self, slot: Slot, request: Stamp) -> bool {
+        let is_ours = request == self.current[slot.index()];
+        let is_finished = (self.taken | self.unseen) & slot.bit() == 0;
+        if !is_ours || !is_finished || !request.is_pending() {
+            return false;
+        }
+        let (layout, own) = (self.completion_layout, self.completions.as_shared_ref());
+        own.load_u64(layout.stamp(slot)) != request.0 || layout.body(&own, slot, request).is_none()
+    }
+
     /// Finds out what an earlier life left in a slot whose request has this stamp.
     #[cold]
     fn see_completion(&mut self, slot: Slot, request: Stamp) {
@@ -232,6 +244,9 @@ where
         let mut count = 0;
         for slot in slots_of(self.request_layout.all()) {
             let stamp = Stamp(self.requests.load_u64(self.request_layout.stamp(slot)));
+            if self.is_lost(slot, stamp) {
+                self.current[slot.index()] = Stamp::UNUSED;
+            }
             if self.is_new(slot, stamp) {
                 found[count] = (stamp.sequence(), slot);
                 count += 1;

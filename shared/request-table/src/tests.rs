@@ -567,6 +567,50 @@ fn every_damaged_byte_is_survived() {
     }
 }
 
+/// A server that goes on living does not know that a completion was damaged after it was stored, or that
+/// its hint was. The client that waits reminds it.
+#[test]
+fn a_reminder_makes_up_for_every_damaged_byte_of_the_completions() {
+    for offset in 0..world_with_work().0.completions.bytes().len() {
+        for damage in [0x00, 0x01, 0x80, 0xff] {
+            let (mut world, mut client, mut server) = world_with_work();
+            // Both know each other, so that headers do not matter any more.
+            world.settle(&mut client, &mut server);
+            for _ in 0..3 {
+                world.submit(&mut client);
+            }
+            drain_unchecked(&mut server);
+            let was = world.completions.bytes()[offset];
+            world.completions.set_bytes(offset, &[was ^ damage]);
+            while client.next_completion().is_some() {}
+            while client.outstanding_count() != 0 {
+                let left = client.outstanding_count();
+                if !client.remind() {
+                    drain_unchecked(&mut server);
+                }
+                while client.next_completion().is_some() {}
+                let fewer = client.outstanding_count() < left;
+                assert!(fewer, "byte {offset} ^ {damage:#x}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reminder_does_not_repeat_what_is_under_way() {
+    let mut world = World::new(2);
+    let mut server = world.server(&Life::endless());
+    let mut client = world.client(&Life::endless());
+    world.submit(&mut client);
+    world.take(&mut server);
+    assert!(!client.remind());
+    assert!(server.next_request().is_none());
+    world.complete(&mut server);
+    assert!(client.remind());
+    assert!(world.consume(&mut client));
+    assert!(!client.remind());
+}
+
 fn world_with_work() -> (World, TestClient, TestServer) {
     let mut world = World::new(3);
     let mut client = world.client(&Life::endless());

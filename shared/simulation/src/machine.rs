@@ -213,7 +213,7 @@ impl BlockPeer for BlkPeer {
         self.0.borrow_mut().work(false);
     }
 
-    fn wait(&mut self) {
+    fn wait_or(&mut self, _look: &mut dyn FnMut() -> bool) {
         let fates = self.0.borrow().fates.clone();
         fates.maybe_cut();
         let media = Rc::clone(&self.0.borrow().media);
