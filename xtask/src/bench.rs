@@ -13,6 +13,7 @@ mod detection;
 mod files;
 mod overhead;
 mod restart;
+mod sweep;
 mod timer;
 
 use std::path::{Path, PathBuf};
@@ -31,11 +32,14 @@ use crate::{build, disk, image, run, workspace};
 const ALL: &[Bench] = &[
     block::BENCH,
     detection::BENCH,
+    detection::SWEEP,
     files::BENCH,
     overhead::BENCH,
     restart::BENCH,
     timer::BENCH,
 ];
+/// The prefill that tells a run how long to work.
+const MINUTES: &str = "bench.minutes";
 /// Lines of the serial output that a failure shows.
 const TAIL_LINES: usize = 20;
 
@@ -59,10 +63,14 @@ struct Run {
     overlays: &'static [&'static str],
     /// Files of prefilled regions, besides those that every build makes.
     prefill: &'static [(&'static str, &'static [u8])],
+    /// In the place of the default in its policy.
+    heartbeat_timeout_ms: Option<u32>,
     /// Size of the disk, or 0 for none.
     disk_megabytes: u64,
     /// Whether the disk has a file system; otherwise it is empty.
     ext4: bool,
+    /// QEMU's options for the disk besides that it may lose everything; each begins with a comma.
+    drive: &'static str,
     /// Seconds after which it has failed: a guard.
     timeout_s: u64,
     /// What the host counts in the output: lines `FIGURE ...`.
@@ -149,7 +157,8 @@ fn make_disk(run: &Run, folder: &Path) -> Result<Option<PathBuf>> {
     } else {
         disk::make_blank(&path, run.disk_megabytes)?;
     }
-    Ok(Some(qemu::with_options(&path, "cache=unsafe")))
+    let options = format!("cache=unsafe{}", run.drive);
+    Ok(Some(qemu::with_options(&path, &options)))
 }
 
 /// Boots one system and returns the lines with its figures.
@@ -160,13 +169,19 @@ fn boot(args: &BenchArgs, bench: &Bench, run: &Run, target: &Target) -> Result<V
     for (file, bytes) in run.prefill {
         workspace::write(&folder.join(file), bytes)?;
     }
-    let built = build::build(&SystemArgs {
+    let minutes = args.false_restart_minutes.to_le_bytes();
+    workspace::write(&folder.join(MINUTES), &minutes)?;
+    let mut system = SystemArgs {
         kernel: args.kernel.clone(),
         system: root.join(run.system),
         overlay: run.overlays.iter().map(|file| root.join(file)).collect(),
         search_path: Vec::new(),
         build_dir: folder.clone(),
-    })?;
+    };
+    if let Some(ms) = run.heartbeat_timeout_ms {
+        sweep::set_timeout(&mut system, ms)?;
+    }
+    let built = build::build(&system)?;
     let machine = Machine {
         image: image::make_for(&built, target)?,
         disk: make_disk(run, &folder)?,
@@ -195,10 +210,11 @@ fn boot(args: &BenchArgs, bench: &Bench, run: &Run, target: &Target) -> Result<V
         .output
         .lines()
         .filter(|line| Summary::parse(line).is_some());
-    Ok(said
-        .map(str::to_owned)
-        .chain((run.count)(&finished.output))
-        .collect())
+    let lines = said.map(str::to_owned).chain((run.count)(&finished.output));
+    Ok(match run.heartbeat_timeout_ms {
+        Some(ms) => lines.map(|line| sweep::renamed(&line, ms)).collect(),
+        None => lines.collect(),
+    })
 }
 
 #[cfg(test)]

@@ -278,6 +278,9 @@ pub struct BenchArgs {
     pub kernel: KernelArgs,
     /// The benchmark.
     pub name: String,
+    /// Minutes of guest time in which `detection` counts false restarts.
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    pub false_restart_minutes: u64,
     /// Write the figures to this file too.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

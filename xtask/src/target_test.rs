@@ -23,6 +23,7 @@ use crate::cli::{Config, DemoArgs, Kernel, KernelArgs, TestArgs};
 use crate::error::{Context, Error, Result};
 use crate::kernels::{self, Target};
 use crate::workspace;
+pub use cases::HANG;
 use runner::Outcome;
 
 /// Numbers of the last line.

@@ -6,6 +6,9 @@
 //! The time that passes less what `test_spin` counts is the work of application, services, driver,
 //! supervisors and kernel together. That is only true under QEMU's `-icount shift=0`. The host boots this
 //! with supervision and without it and compares the two.
+//!
+//! Where `bench_overhead_minutes` is mapped, it counts nothing and works for that long: a load under which
+//! nobody must be taken for hung.
 
 #![no_std]
 #![no_main]
@@ -16,6 +19,8 @@ extern crate alloc;
 use core::time::Duration;
 
 use app_demo_service::Extent;
+use app_demo_service::watch::Watch;
+use app_demo_service::work::Failure;
 use figures::Samples;
 use fs_client::{ChannelPeer, FileSystem, Regions};
 use log::{error, info};
@@ -34,6 +39,12 @@ const EXTENT: Extent = Extent {
     rounds_min: 2,
     work_min: Duration::ZERO,
     rounds_max: 2,
+};
+/// What is done again and again where false restarts are counted.
+const MINUTE: Extent = Extent {
+    rounds_min: 1,
+    work_min: Duration::from_secs(60),
+    rounds_max: u32::MAX,
 };
 /// How often they are done and counted.
 const RUNS: u32 = 11;
@@ -71,6 +82,13 @@ impl Moment {
 fn init() -> impl Handler {
     pd_setup::log();
     let topology = pd_setup::topology();
+    if let Some(minutes) = topology.region("bench_overhead_minutes") {
+        match steady(&topology, pd_setup::reads(&minutes).load_u64(0)) {
+            Ok(()) => info!("KINTSUGI|PASS bench_overhead"),
+            Err(failure) => error!("KINTSUGI|FAIL bench_overhead: {failure}"),
+        }
+        return NullHandler::new();
+    }
     let start = START_MS * (recovery::ticks_per_second() / 1_000);
     while recovery::ticks() < start {}
     let spin = pd_setup::reads(&region(&topology, "spin_counter"));
@@ -96,6 +114,18 @@ fn init() -> impl Handler {
     );
     info!("KINTSUGI|PASS bench_overhead");
     NullHandler::new()
+}
+
+/// Works for some minutes, each of which the log shows; the host looks at what the supervisors say.
+fn steady(topology: &Topology<'static>, minutes: u64) -> Result<(), Failure> {
+    let mut watch = Watch::start(timers(topology))?;
+    watch.sleep(Duration::from_millis(START_MS))?;
+    watch.finish()?;
+    for minute in 1..=minutes {
+        app_demo_service::run(files(topology), timers(topology), MINUTE)?;
+        info!("worked for {minute} minutes");
+    }
+    Ok(())
 }
 
 fn region(topology: &Topology<'static>, name: &str) -> topology::Region<'static> {

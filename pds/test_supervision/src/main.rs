@@ -48,7 +48,7 @@ const SKIPS: [(&str, &str, &str, Kind); 2] = [
     ("blk", "blk.before_kick", "blk.after_kick", Kind::StuckQueue),
 ];
 /// The application does not work for longer.
-const SKIPS_MAX: u32 = 3;
+const SKIPS_MAX: u32 = 2;
 
 /// The region that the block service's supervisor has its answers written to, and an error in its address.
 const ANSWERS: (&str, &str, u64) = ("blk", "devices_to_blk_data", 0x800);

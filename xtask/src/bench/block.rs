@@ -27,6 +27,8 @@ const KILLS: Run = Run {
     prefill: &[],
     disk_megabytes: 256,
     ext4: false,
+    drive: "",
+    heartbeat_timeout_ms: None,
     timeout_s: 900,
     count: nothing,
 };

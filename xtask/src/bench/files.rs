@@ -17,6 +17,8 @@ pub const BENCH: Bench = Bench {
         prefill: &[],
         disk_megabytes: 256,
         ext4: true,
+        drive: "",
+        heartbeat_timeout_ms: None,
         timeout_s: 1200,
         count: nothing,
     }],

@@ -17,6 +17,8 @@ pub const BENCH: Bench = Bench {
         prefill: &[],
         disk_megabytes: 64,
         ext4: true,
+        drive: "",
+        heartbeat_timeout_ms: None,
         timeout_s: 600,
         count: nothing,
     }],
