@@ -30,10 +30,6 @@ pub const SWEEP: Bench = Bench {
     runs: &[
         at(HANGS, "hangs_20", 20),
         at(LOAD, "load_20", 20),
-        at(HANGS, "hangs_40", 40),
-        at(LOAD, "load_40", 40),
-        at(HANGS, "hangs_60", 60),
-        at(LOAD, "load_60", 60),
         at(HANGS, "hangs_100", 100),
         at(LOAD, "load_100", 100),
     ],
