@@ -13,7 +13,6 @@ mod detection;
 mod files;
 mod overhead;
 mod restart;
-mod sweep;
 mod timer;
 
 use std::path::{Path, PathBuf};
@@ -32,7 +31,6 @@ use crate::{build, disk, image, run, workspace};
 const ALL: &[Bench] = &[
     block::BENCH,
     detection::BENCH,
-    detection::SWEEP,
     files::BENCH,
     overhead::BENCH,
     restart::BENCH,
@@ -63,8 +61,6 @@ struct Run {
     overlays: &'static [&'static str],
     /// Files of prefilled regions, besides those that every build makes.
     prefill: &'static [(&'static str, &'static [u8])],
-    /// In the place of the default in its policy.
-    heartbeat_timeout_ms: Option<u32>,
     /// Size of the disk, or 0 for none.
     disk_megabytes: u64,
     /// Whether the disk has a file system; otherwise it is empty.
@@ -171,16 +167,13 @@ fn boot(args: &BenchArgs, bench: &Bench, run: &Run, target: &Target) -> Result<V
     }
     let minutes = args.false_restart_minutes.to_le_bytes();
     workspace::write(&folder.join(MINUTES), &minutes)?;
-    let mut system = SystemArgs {
+    let system = SystemArgs {
         kernel: args.kernel.clone(),
         system: root.join(run.system),
         overlay: run.overlays.iter().map(|file| root.join(file)).collect(),
         search_path: Vec::new(),
         build_dir: folder.clone(),
     };
-    if let Some(ms) = run.heartbeat_timeout_ms {
-        sweep::set_timeout(&mut system, ms)?;
-    }
     let built = build::build(&system)?;
     let machine = Machine {
         image: image::make_for(&built, target)?,
@@ -210,11 +203,10 @@ fn boot(args: &BenchArgs, bench: &Bench, run: &Run, target: &Target) -> Result<V
         .output
         .lines()
         .filter(|line| Summary::parse(line).is_some());
-    let lines = said.map(str::to_owned).chain((run.count)(&finished.output));
-    Ok(match run.heartbeat_timeout_ms {
-        Some(ms) => lines.map(|line| sweep::renamed(&line, ms)).collect(),
-        None => lines.collect(),
-    })
+    Ok(said
+        .map(str::to_owned)
+        .chain((run.count)(&finished.output))
+        .collect())
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ fn with_overlays(args: &SystemArgs) -> Result<PathBuf> {
 }
 
 /// The policy: of the last overlay NAME.xml that has a NAME.policy.toml, or else the system's.
-pub fn policy_file(args: &SystemArgs) -> PathBuf {
+fn policy_file(args: &SystemArgs) -> PathBuf {
     let mut of_overlays = args
         .overlay
         .iter()

@@ -28,7 +28,6 @@ const KILLS: Run = Run {
     disk_megabytes: 256,
     ext4: false,
     drive: "",
-    heartbeat_timeout_ms: None,
     timeout_s: 900,
     count: nothing,
 };

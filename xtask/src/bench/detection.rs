@@ -22,27 +22,6 @@ pub const BENCH: Bench = Bench {
     runs: &[HANGS, LOAD],
 };
 
-/// The same with other default timeouts than that of `policy.toml`: what a shorter one would buy, and
-/// cost.
-pub const SWEEP: Bench = Bench {
-    name: "detection_sweep",
-    what: "detection time and false alarms for several timeouts",
-    runs: &[
-        at(HANGS, "hangs_20", 20),
-        at(LOAD, "load_20", 20),
-        at(HANGS, "hangs_100", 100),
-        at(LOAD, "load_100", 100),
-    ],
-};
-
-const fn at(run: Run, name: &'static str, timeout_ms: u32) -> Run {
-    Run {
-        name,
-        heartbeat_timeout_ms: Some(timeout_ms),
-        ..run
-    }
-}
-
 const HANGS: Run = Run {
     name: "hangs",
     system: "system.xml",
@@ -51,7 +30,6 @@ const HANGS: Run = Run {
         "pds/test_supervision/hangs.xml",
     ],
     prefill: &[],
-    heartbeat_timeout_ms: None,
     disk_megabytes: 64,
     ext4: true,
     drive: "",

@@ -18,7 +18,6 @@ pub const BENCH: Bench = Bench {
         disk_megabytes: 256,
         ext4: true,
         drive: "",
-        heartbeat_timeout_ms: None,
         timeout_s: 1200,
         count: nothing,
     }],

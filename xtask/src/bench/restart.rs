@@ -18,7 +18,6 @@ pub const BENCH: Bench = Bench {
         disk_megabytes: 64,
         ext4: true,
         drive: "",
-        heartbeat_timeout_ms: None,
         timeout_s: 600,
         count: nothing,
     }],
