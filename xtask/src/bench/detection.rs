@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn detections_are_sorted_by_kind() {
         let output = "[1] t: DETECTED kind=deadlock pd=blk ns=5\n\
-                      [1] t: DETECTED kind=deadlock pd=devices ns=7\n\
+                      [1] t: DETECTED kind=deadlock pd=console ns=7\n\
                       [1] t: DETECTED kind=deadlock pd=fs ns=9\n\
                       [1] t: DETECTED kind=lost_irq pd=timer ns=11\n\
                       [1] t: DETECTED kind=cut\n";
