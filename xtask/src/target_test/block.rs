@@ -25,8 +25,8 @@ const BLOCK_POINTS: &[(&str, usize)] = &[
     ("point=blk.before_kick", 1),
     ("point=blk.after_kick", 1),
 ];
-/// The points on the way of a start, and how often one of them was deadly several times in a row: in about
-/// half of the eight tries that each has, by chance.
+/// The points on the way of a start, and how often one of them was deadly several times in a row, which is
+/// chance: its killer tries until each was.
 const BLOCK_START_POINTS: &[(&str, usize)] = &[
     ("RECOVERY point=", 8),
     ("RECOVERY point=blk.after_device_reset", 1),
