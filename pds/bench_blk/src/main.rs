@@ -14,10 +14,8 @@
 
 extern crate alloc;
 
-mod killer;
-
+use chaos_service::killer::Killer;
 use figures::Samples;
-use killer::{Killer, ON_THE_WAY};
 use microkit_wait::wait_for;
 use proto::blk::{Operation, RequestWire, Segment};
 use request_table::Client;
@@ -26,6 +24,14 @@ use sel4_shared_memory::{SharedMut, SharedRef};
 use test_blk_service::{Blocks, Random};
 
 const BLK: Channel = Channel::new(2);
+/// Where a request passes on its way to the disk: the service dies as soon as it is notified, with
+/// nothing idle in between.
+const ON_THE_WAY: [&str; 4] = [
+    "blk.after_take",
+    "blk.after_submit",
+    "blk.before_kick",
+    "blk.after_kick",
+];
 const REGION_BYTES: usize = 0x1_0000;
 const SPIN_BYTES: usize = 0x1000;
 const INSTRUCTIONS_PER_TICK: u64 = 16;
@@ -267,7 +273,7 @@ fn init() -> impl Handler {
             bench.cost(name, depth);
         }
     } else {
-        kills(&mut bench, &mut Killer::new(&topology));
+        kills(&mut bench, &mut Killer::new(&topology, "blk"));
     }
     log::info!("KINTSUGI|PASS bench_blk");
     NullHandler::new()

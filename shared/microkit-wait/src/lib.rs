@@ -31,53 +31,24 @@ mod target {
     /// Waits until `channel` has signalled. A bit says "look", not how often, and may be older
     /// than the question.
     pub fn wait_for(channel: Channel) {
-        let mask = 1 << channel.index();
-        if noted::take(mask) != 0 {
-            return;
-        }
-        watch::tell(Moment::Waiting(mask));
-        loop {
-            let bits = watch::received(syscalls::wait());
-            noted::note(bits & !mask);
-            if bits & mask != 0 {
-                break;
-            }
-        }
-        watch::tell(Moment::Waiting(0));
+        wait(1 << channel.index(), || false);
     }
 
     /// The same, for a peer whose answer or whose reading of our signal may get lost. After a long wait,
     /// and again and again, calls `look`; returns when that says true, and else signals the peer.
     pub fn wait_for_or(channel: Channel, look: &mut dyn FnMut() -> bool) {
-        let mask = 1 << channel.index();
-        if noted::take(mask) != 0 {
-            return;
-        }
-        watch::tell(Moment::Waiting(mask));
         let mut asked = 0;
-        loop {
-            let all = syscalls::wait();
-            let bits = watch::received(all);
-            noted::note(bits & !mask);
-            if bits & mask != 0 {
-                break;
+        wait(1 << channel.index(), || {
+            asked = (asked + 1) % ASKED_LONG;
+            if asked != 0 {
+                return false;
             }
-            asked += u32::from(bits != all);
-            if asked == ASKED_LONG {
-                asked = 0;
-                if look() {
-                    break;
-                }
+            let found = look();
+            if !found {
                 channel.notify();
             }
-        }
-        watch::tell(Moment::Waiting(0));
-    }
-
-    /// Takes what has arrived, without waiting; says whether `channel` has signalled.
-    pub fn poll(channel: Channel) -> bool {
-        noted::note(watch::received(syscalls::poll()));
-        noted::take(1 << channel.index()) != 0
+            found
+        });
     }
 
     /// Waits for any of `channels`, and says which of them have signalled (bit = channel id).
@@ -85,20 +56,34 @@ mod target {
         let mask = channels
             .iter()
             .fold(0, |mask, channel| mask | 1 << channel.index());
+        wait(mask, || false)
+    }
+
+    /// Waits for a bit of `mask`, and takes what has come of it. Calls `asked` when the supervisor has asked
+    /// and no such bit came; ends when that says true.
+    fn wait(mask: u64, mut asked: impl FnMut() -> bool) -> u64 {
         let bits = noted::take(mask);
         if bits != 0 {
             return bits;
         }
         watch::tell(Moment::Waiting(mask));
         let bits = loop {
-            noted::note(watch::received(syscalls::wait()));
-            let bits = noted::take(mask);
-            if bits != 0 {
-                break bits;
+            let all = syscalls::wait();
+            let bits = watch::received(all);
+            noted::note(bits);
+            let taken = noted::take(mask);
+            if taken != 0 || (bits != all && asked()) {
+                break taken;
             }
         };
         watch::tell(Moment::Waiting(0));
         bits
+    }
+
+    /// Takes what has arrived, without waiting; says whether `channel` has signalled.
+    pub fn poll(channel: Channel) -> bool {
+        noted::note(watch::received(syscalls::poll()));
+        noted::take(1 << channel.index()) != 0
     }
 }
 
