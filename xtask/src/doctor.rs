@@ -43,6 +43,7 @@ pub fn run(args: &KernelArgs) -> Result<()> {
     findings.push(program("sqlite3", "-version", "sqlite3", false));
     findings.push(c_compiler());
     findings.push(program("git", "--version", "git", true));
+    findings.push(disk());
     findings.push(sdk(args));
     let mut missing = 0;
     for finding in &findings {
@@ -91,6 +92,50 @@ fn c_compiler() -> Finding {
         clang
     } else {
         gcc
+    }
+}
+
+/// What all tests leave in `target` and `build`, with room to spare.
+const DISK_GIB: u64 = 5;
+
+/// A disk that fills up fails every test with a message about something else.
+fn disk() -> Finding {
+    let state = match free_gib() {
+        Some(free) if free < DISK_GIB => Err(format!(
+            "{free} GiB are free; all tests together want {DISK_GIB}. `cargo xtask clean` and \
+             `cargo clean` give back what earlier builds took"
+        )),
+        Some(free) => Ok(format!("{free} GiB are free")),
+        None => Ok("free space not known (`df` did not say)".to_owned()),
+    };
+    Finding {
+        what: "disk".to_owned(),
+        state,
+        optional: false,
+    }
+}
+
+fn free_gib() -> Option<u64> {
+    let output = Command::new("df")
+        .arg("-Pk")
+        .arg(workspace::root())
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let kib: u64 = text
+        .lines()
+        .nth(1)?
+        .split_whitespace()
+        .nth(3)?
+        .parse()
+        .ok()?;
+    Some(kib >> 20)
+}
+
+/// Says so before all tests when the disk may run full: an earlier build's folder may be there already.
+pub fn warn_of_full_disk() {
+    if let Err(mend) = disk().state {
+        eprintln!("warning: {mend}");
     }
 }
 

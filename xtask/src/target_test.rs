@@ -20,6 +20,7 @@ use std::path::PathBuf;
 
 use crate::board::Board;
 use crate::cli::{Config, DemoArgs, Kernel, KernelArgs, TestArgs};
+use crate::doctor;
 use crate::error::{Context, Error, Result};
 use crate::kernels::{self, Target};
 use crate::workspace;
@@ -69,6 +70,7 @@ pub fn run(args: &TestArgs) -> Result<()> {
     let (targets, kernels_line) = targets(args)?;
     let mut tally = Tally::default();
     if args.all {
+        doctor::warn_of_full_disk();
         tally.add(host::run()?);
     }
     let selected: Vec<_> = all().filter(|case| wanted(args, case)).collect();
