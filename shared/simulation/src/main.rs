@@ -8,23 +8,13 @@
 
 #![forbid(unsafe_code)]
 
-mod clock;
-mod disk;
-mod machine;
-mod random;
-mod run;
-mod supervision;
-
-#[path = "../../../pds/fs/tests/common/image.rs"]
-#[allow(dead_code, reason = "the file service's tests use all of it")]
-mod image;
-
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
+use simulation::run;
 
 /// Crashes between two lines of progress.
 const PROGRESS_EVERY: u64 = 50_000;

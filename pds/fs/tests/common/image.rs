@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub struct TempFile(pub PathBuf);
 
 impl TempFile {
+    /// A name that nobody has.
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -27,6 +28,7 @@ impl TempFile {
         Self(folder.join(name))
     }
 
+    /// A file of these bytes.
     pub fn with(bytes: &[u8]) -> Self {
         let file = Self::new();
         fs::write(&file.0, bytes).expect("the temporary folder is writable");
