@@ -208,6 +208,8 @@ pub struct TestArgs {
 
 /// Arguments of `campaign`.
 #[derive(Debug, Args)]
+// What is deployed is what is judged.
+#[command(mut_arg("config", |arg| arg.default_value("release")))]
 pub struct CampaignArgs {
     /// Which kernel.
     #[command(flatten)]
@@ -272,8 +274,9 @@ pub struct SimulateArgs {
 
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
+#[command(mut_arg("config", |arg| arg.default_value("release")))]
 pub struct BenchArgs {
-    /// Which kernel. Figures are meant to be taken with --config release.
+    /// Which kernel.
     #[command(flatten)]
     pub kernel: KernelArgs,
     /// The benchmark.

@@ -11,6 +11,7 @@
 //! | 24 | [`KEY_MAGIC`], stored last |
 //! | 32 | the key of this boot (see [`crate::seal`]), 16 bytes |
 //! | 48 | CRC-32C of the key |
+//! | 56 | counter when a life last ended for a second opinion; anything will do |
 //!
 //! The region is zero when the system boots and is kept over restarts of ours.
 
@@ -37,6 +38,18 @@ pub fn set_boot(region: &mut SharedMut, boot: u64) {
 
 /// "KFSKEY", version 1.
 pub const KEY_MAGIC: u64 = u64::from_le_bytes(*b"KFSKEY01");
+
+const DOUBT: usize = 56;
+
+/// Whether this life may end for a second opinion at counter `now`: not twice within `pause`, because a disk
+/// that is really broken gives every life the same answer.
+pub fn may_doubt(region: &mut SharedMut, now: u64, pause: u64) -> bool {
+    let rested = now.wrapping_sub(region.load_u64(DOUBT)) >= pause;
+    if rested {
+        region.store_u64(DOUBT, now);
+    }
+    rested
+}
 
 fn checksum(key: &Key) -> u64 {
     u64::from(crc32c(SEED, &key.0.map(u64::to_le_bytes).concat()))
@@ -74,6 +87,18 @@ mod tests {
         let mut whole = region.shared_mut(&Life::endless());
         set_boot(&mut whole, 7);
         assert_eq!(boot(&whole), Some(7));
+    }
+
+    #[test]
+    fn doubts_need_a_pause() {
+        let region = HostRegion::new(64);
+        let mut state = region.shared_mut(&Life::endless());
+        let may = |state: &mut SharedMut, now| may_doubt(state, now, 10);
+        assert!(!may(&mut state, 9) && may(&mut state, 10));
+        assert!(!may(&mut state, 19) && may(&mut state, 20));
+        // Damaged: not more than a pause is lost.
+        state.store_u64(DOUBT, u64::MAX);
+        assert!(may(&mut state, 30));
     }
 
     #[test]

@@ -18,7 +18,9 @@ use crate::{Results, rest};
 /// fault.
 const ROUNDS: u64 = 2;
 /// A system that goes wrong again and again for so many times the time after which it is lost is lost too.
-const ENDLESS: u64 = 5;
+const ENDLESS: u64 = 2;
+/// So is one that shows so many errors to its application.
+const ERRORS_MAX: u64 = 1_000;
 /// Firings of timers that a trial has to see, so that a time service that stands still shows.
 const FIRINGS: u64 = 3;
 /// End of the records.
@@ -167,7 +169,8 @@ fn observe(
         if rounds >= needed && timers >= FIRINGS && all_alive(&now, &since) {
             return (now, evidence);
         }
-        let endless = now.since(before) > lost_after_ns * ENDLESS;
+        let endless = now.since(before) > lost_after_ns * ENDLESS
+            || evidence.troubles.iter().sum::<u64>() > ERRORS_MAX;
         if endless || now.since(&since) > lost_after_ns {
             let stuck = Evidence {
                 stuck: true,

@@ -156,7 +156,9 @@ impl Liveness {
                     findings.hung
                 };
             } else if watched.is_due(now_ms, period_ms) {
-                (watched.unanswered, watched.asked_ms) = (Some(0), Some(now_ms));
+                // Asked again, it is as old as it was: only the question may have been lost.
+                watched.unanswered = watched.unanswered.or(Some(0));
+                watched.asked_ms = Some(now_ms);
                 findings.ask |= 1 << index;
             }
         }
@@ -220,7 +222,7 @@ impl Watched {
         let rested = self
             .asked_ms
             .is_none_or(|asked| now_ms.saturating_sub(asked) + period_ms / 2 >= heartbeat_ms);
-        heartbeat_ms > 0 && self.unanswered.is_none() && rested
+        heartbeat_ms > 0 && rested
     }
 }
 

@@ -43,13 +43,22 @@ impl Ticket {
         (self.counts & ATTEMPTS) as u8
     }
 
+    /// Says whether the request may have been carried out before: an earlier life may have taken it, or
+    /// its completion was damaged. More careful than [`Self::attempt`], whose count lies in the same
+    /// region as the completions and can be damaged like them.
+    #[inline]
+    #[must_use]
+    pub const fn may_have_run(&self) -> bool {
+        self.attempt() > 1 || self.counts & MAY_HAVE_RUN != 0
+    }
+
     /// Returns how many lives of the server died with this very request in hand (see
     /// [`Server::take_up`]; up to 254). What an innocent request has more than once or twice is
     /// bad luck; what kills the server has it each time.
     #[inline]
     #[must_use]
     pub const fn deaths_in_hand(&self) -> u8 {
-        (self.counts >> DEATHS_SHIFT) as u8
+        ((self.counts & COUNTS) >> DEATHS_SHIFT) as u8
     }
 }
 
@@ -63,6 +72,8 @@ pub struct Server<R, C> {
     current: [Stamp; SLOTS],
     /// Slots whose completions of an earlier life have not been looked at yet.
     unseen: u64,
+    /// Slots whose next request may have been carried out already.
+    again: u64,
     /// The client may not know of a completion that it has not consumed.
     untold: bool,
     /// Slots with a ticket out.
@@ -122,6 +133,11 @@ where
             completion_layout,
             current: [Stamp::UNUSED; SLOTS],
             unseen: completion_layout.all(),
+            again: if epoch == 0 {
+                0
+            } else {
+                completion_layout.all()
+            },
             untold: false,
             taken: 0,
             filled_early: 0,
@@ -246,6 +262,7 @@ where
             let stamp = Stamp(self.requests.load_u64(self.request_layout.stamp(slot)));
             if self.is_lost(slot, stamp) {
                 self.current[slot.index()] = Stamp::UNUSED;
+                self.again |= slot.bit();
             }
             if self.is_new(slot, stamp) {
                 found[count] = (stamp.sequence(), slot);
@@ -271,7 +288,11 @@ where
         };
         self.taken |= slot.bit();
         self.current[slot.index()] = stamp;
-        let counts = self.count_attempt(slot, stamp);
+        let mut counts = self.count_attempt(slot, stamp);
+        if self.again & slot.bit() != 0 {
+            self.again &= !slot.bit();
+            counts |= MAY_HAVE_RUN;
+        }
         self.completions.store_u64(IN_HAND, in_hand(stamp, slot));
         Some((
             Ticket {
@@ -376,6 +397,8 @@ const ATTEMPTS: u32 = 0xff;
 const DEATHS_SHIFT: u32 = 8;
 const COUNTS_BITS: u32 = 16;
 const COUNTS: u32 = (1 << COUNTS_BITS) - 1;
+/// In a ticket, beside its counts.
+const MAY_HAVE_RUN: u32 = 1 << COUNTS_BITS;
 
 /// Whose counts they are: 16 bits of the sequence number. Every request that is taken overwrites
 /// what its slot's last one left, so that a mistake would need 65,535 others to pass by untaken.

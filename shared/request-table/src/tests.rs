@@ -453,6 +453,33 @@ fn attempts_are_counted_over_lives_and_per_request() {
     }
 }
 
+/// Campaign on seL4 release, seed 1, trial 10: a completion was written over with that of another slot, its
+/// count of attempts included. The file service carried the request out twice.
+#[test]
+fn a_request_whose_completion_was_damaged_may_have_run() {
+    let mut world = World::new(2);
+    let mut client = world.client(&Life::endless());
+    let mut server = world.server(&Life::endless());
+    let slot = client.submit(&request(0)).unwrap();
+    let (ticket, _) = server.next_request().unwrap();
+    assert!(!ticket.may_have_run());
+    server.complete(ticket, &answer(0));
+    let at = 256 + slot.index() * 64;
+    world.completions.set_bytes(at, &[0; 64]);
+    assert!(!client.remind());
+    let (ticket, _) = server.next_request().unwrap();
+    assert!(ticket.may_have_run());
+    server.complete(ticket, &answer(0));
+    client.next_completion().unwrap();
+    // The next one in the same slot is a new one.
+    client.submit(&request(1)).unwrap();
+    assert!(!server.next_request().unwrap().0.may_have_run());
+    // Another life cannot know whether the count that it finds was damaged.
+    world.completions.set_bytes(at, &[0; 64]);
+    let (ticket, _) = world.server(&Life::endless()).next_request().unwrap();
+    assert!(ticket.attempt() == 1 && ticket.may_have_run());
+}
+
 #[test]
 fn a_server_that_comes_first_finds_the_client_later() {
     let mut world = World::new(4);

@@ -161,6 +161,30 @@ fn a_pulse_is_a_sign_of_life() {
     }
 }
 
+/// Campaign on seL4 release, seed 1, trials 79 and 198: the question was lost, the child counted its
+/// progress on, and nobody ever asked it again.
+#[test]
+fn a_lost_question_is_asked_again() {
+    let mut world = World::new();
+    assert_eq!(world.look(&[1]).ask, 3);
+    world.seen(0).progress += 1;
+    assert_eq!(world.look(&[0, 1]).ask, 3);
+    let before = world.seen(0).beats;
+    assert_eq!(world.until_hung(&[0, 1]), (100, None));
+    assert!(world.seen(0).beats > before);
+}
+
+#[test]
+fn a_question_that_is_repeated_makes_nobody_younger() {
+    let mut world = World::new();
+    world.look(&[1]);
+    for _ in 0..2 {
+        let findings = world.look(&[1]);
+        assert_eq!((findings.hung, findings.ask), (None, 3));
+    }
+    assert_eq!(world.look(&[1]).hung, Some((0, Hang::Silent)));
+}
+
 #[test]
 fn a_start_may_take_longer() {
     let mut world = World::new();
