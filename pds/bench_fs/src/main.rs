@@ -18,11 +18,10 @@ use alloc::{format, vec, vec::Vec};
 
 use chaos_service::killer::Killer;
 use figures::Samples;
-use fs_client::{ChannelPeer, File, FileSystem, OpenOptions, Regions};
-use sel4_microkit::{Channel, Handler, NullHandler, protection_domain, var};
+use fs_client::{File, FileSystem, OpenOptions};
+use sel4_microkit::{Handler, NullHandler, protection_domain, var};
 use sel4_shared_memory::SharedRef;
 
-const FS: Channel = Channel::new(2);
 const SPIN_BYTES: usize = 0x1000;
 const INSTRUCTIONS_PER_TICK: u64 = 16;
 const INSTRUCTIONS_PER_COUNT: u64 = 3;
@@ -280,17 +279,9 @@ impl Bench {
 fn init() -> impl Handler {
     pd_setup::log();
     let topology = pd_setup::topology();
-    let region = |name: &str| topology.region(name).expect("system.xml maps it");
-    let regions = Regions {
-        requests: pd_setup::writes(&region("bench_fs_to_fs_requests")),
-        completions: pd_setup::reads(&region("fs_to_bench_fs_completions")),
-        output: pd_setup::writes(&region("bench_fs_to_fs_data")),
-        input: pd_setup::reads(&region("fs_to_bench_fs_data")),
-    };
-    let fs = FileSystem::attach(regions, ChannelPeer::new(FS)).expect("regions are large enough");
     let spin = *var!(spin_counter_vaddr: usize = 0);
     let mut bench = Bench {
-        fs,
+        fs: pd_clients::files(&topology),
         spin: SharedRef::from_mapped(spin, SPIN_BYTES).expect("spin_counter"),
         random: 88_172_645_463_325_252,
         bytes: vec![0x5a; K64],

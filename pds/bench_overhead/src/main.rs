@@ -22,15 +22,11 @@ use app_demo_service::Extent;
 use app_demo_service::watch::Watch;
 use app_demo_service::work::Failure;
 use figures::Samples;
-use fs_client::{ChannelPeer, FileSystem, Regions};
 use log::{error, info};
-use sel4_microkit::{Channel, Handler, NullHandler, protection_domain};
+use pd_clients::{files, region, timers};
+use sel4_microkit::{Handler, NullHandler, protection_domain};
 use sel4_shared_memory::SharedRef;
-use timer_client::{Clock, Service, Timers};
 use topology::Topology;
-
-const FS: Channel = Channel::new(2);
-const TIMER: Channel = Channel::new(3);
 
 /// `app_demo` has done its work by then.
 const START_MS: u64 = 5_000;
@@ -51,18 +47,6 @@ const MINUTE: Extent = Extent {
 /// How often they are done and counted.
 const RUNS: u32 = 11;
 const INSTRUCTIONS_PER_COUNT: u64 = 3;
-
-struct TimerChannel;
-
-impl Service for TimerChannel {
-    fn notify(&mut self) {
-        TIMER.notify();
-    }
-
-    fn wait(&mut self) {
-        microkit_wait::wait_for(TIMER);
-    }
-}
 
 /// What has passed and what of it was idle, in instructions.
 struct Moment {
@@ -128,34 +112,4 @@ fn steady(topology: &Topology<'static>, minutes: u64) -> Result<(), Failure> {
         info!("worked for {minute} minutes");
     }
     Ok(())
-}
-
-fn region(topology: &Topology<'static>, name: &str) -> topology::Region<'static> {
-    let region = topology.region(name);
-    region.unwrap_or_else(|| panic!("system.xml does not map {name}"))
-}
-
-fn files(topology: &Topology<'static>) -> FileSystem {
-    let region = |name| region(topology, name);
-    let regions = Regions {
-        requests: pd_setup::writes(&region("bench_overhead_to_fs_requests")),
-        completions: pd_setup::reads(&region("fs_to_bench_overhead_completions")),
-        output: pd_setup::writes(&region("bench_overhead_to_fs_data")),
-        input: pd_setup::reads(&region("fs_to_bench_overhead_data")),
-    };
-    FileSystem::attach(regions, ChannelPeer::new(FS)).expect("the regions are large enough")
-}
-
-fn timers(topology: &Topology<'static>) -> Timers<TimerChannel> {
-    let region = |name| region(topology, name);
-    let page = pd_setup::reads(&region("timer_clock"));
-    let clock = loop {
-        match Clock::attach(page.clone(), recovery::ticks) {
-            Ok(clock) => break clock,
-            Err(_) => microkit_wait::wait_for(TIMER),
-        }
-    };
-    let armed = pd_setup::writes(&region("bench_overhead_to_timer_timers"));
-    let firings = pd_setup::reads(&region("timer_to_bench_overhead_firings"));
-    Timers::attach(armed, firings, clock, TimerChannel).expect("the regions are large enough")
 }

@@ -18,10 +18,9 @@ use core::time::Duration;
 
 use figures::Samples;
 use log::info;
-use sel4_microkit::{Channel, Handler, NullHandler, protection_domain};
+use pd_clients::TimerChannel;
+use sel4_microkit::{Handler, NullHandler, protection_domain};
 use timer_client::{Clock, Deadline, Service, Timer, Timers};
-
-const TIMER: Channel = Channel::new(2);
 
 /// Pages of this PD, each good for 1,024 timers; how many of them are used.
 const PAGES: usize = 10;
@@ -35,21 +34,10 @@ const SAMPLES: usize = 200;
 const CLOCK_READS: u64 = 1000;
 const LATENESS_SAMPLES: usize = 2000;
 
-struct TimerChannel;
-
-impl Service for TimerChannel {
-    fn notify(&mut self) {
-        TIMER.notify();
-    }
-
-    fn wait(&mut self) {
-        microkit_wait::wait_for(TIMER);
-    }
-}
-
 struct Bench {
     pages: Vec<Timers<TimerChannel>>,
     clock: Clock,
+    channel: TimerChannel,
     armed: usize,
     random: u64,
 }
@@ -58,22 +46,17 @@ struct Bench {
 fn init() -> impl Handler {
     pd_setup::log();
     let topology = pd_setup::topology();
-    let region = |name: &str| topology.region(name).expect("system.xml maps it");
-    let clock_page = pd_setup::reads(&region("timer_clock"));
-    let clock = loop {
-        match Clock::attach(clock_page.clone(), recovery::ticks) {
-            Ok(clock) => break clock,
-            Err(_) => TimerChannel.wait(),
-        }
-    };
+    let (clock, channel) = (pd_clients::clock(&topology), TimerChannel::find(&topology));
+    let region = |name: &str| pd_clients::region(&topology, name);
     let attach = |page: usize| {
         let timers = pd_setup::writes(&region(&format!("bench_timer.{page}_to_timer_timers")));
         let firings = pd_setup::reads(&region(&format!("timer_to_bench_timer.{page}_firings")));
-        Timers::attach(timers, firings, clock.clone(), TimerChannel).expect("64 KiB each")
+        Timers::attach(timers, firings, clock.clone(), channel).expect("64 KiB each")
     };
     let mut bench = Bench {
         pages: (0..PAGES).map(attach).collect(),
         clock: clock.clone(),
+        channel,
         armed: 0,
         random: 1,
     };
@@ -123,7 +106,7 @@ impl Bench {
             info!("RESTARTS armed={count}");
             let until = self.clock.service_epoch() + RESTARTS;
             while self.clock.service_epoch() < until {
-                TimerChannel.wait();
+                self.channel.wait();
                 let _ = self.pages[0].fired(ticker);
             }
             info!("RESTARTS end");
@@ -241,7 +224,7 @@ impl Bench {
             let deadline = self.clock.now() + Duration::from_nanos(wait);
             let timer = self.pages[0].at(deadline).expect("a free timer");
             while !fired(&self.pages[0], timer) {
-                TimerChannel.wait();
+                self.channel.wait();
             }
             let now = self.clock.now();
             assert!(now >= deadline, "early");

@@ -18,8 +18,8 @@ mod modes;
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use fs_client::{ChannelPeer, Errno, Error, FileSystem, Regions};
-use sel4_microkit::{Channel, ChannelSet, Handler, Infallible, protection_domain};
+use fs_client::{Errno, Error, FileSystem};
+use sel4_microkit::{ChannelSet, Handler, Infallible, protection_domain};
 use test_fs_service::model::{self, Random, Step, Tree};
 use test_fs_service::settings::{BYTES, Mode, Settings};
 use test_fs_service::{run, sums};
@@ -156,23 +156,6 @@ fn shown(step: &Step) -> String {
     }
 }
 
-fn connect(topology: &Topology<'static>) -> FileSystem {
-    let name = topology.name();
-    let region = |name: &str| {
-        let region = topology.region(name);
-        region.unwrap_or_else(|| panic!("system.xml does not map {name}"))
-    };
-    let regions = Regions {
-        requests: pd_setup::writes(&region(&format!("{name}_to_fs_requests"))),
-        completions: pd_setup::reads(&region(&format!("fs_to_{name}_completions"))),
-        output: pd_setup::writes(&region(&format!("{name}_to_fs_data"))),
-        input: pd_setup::reads(&region(&format!("fs_to_{name}_data"))),
-    };
-    let channel = topology.channel_to("fs").expect("a channel to fs");
-    let peer = ChannelPeer::new(Channel::new(usize::from(channel.id)));
-    FileSystem::attach(regions, peer).expect("the regions are large enough")
-}
-
 #[protection_domain(stack_size = 0x8000, heap_size = 0x800000)]
 fn init() -> impl Handler {
     pd_setup::log();
@@ -184,7 +167,7 @@ fn init() -> impl Handler {
     // Each client does something else.
     settings.seed += u64::from(name.as_bytes()[name.len() - 1]) << 32;
     let mut test = Test {
-        fs: connect(&topology),
+        fs: pd_clients::files(&topology),
         name,
         prefix: format!("/{name}/"),
         random: Random::new(settings.seed),

@@ -10,17 +10,12 @@
 #![no_main]
 #![deny(unsafe_code)]
 
-extern crate alloc;
-
-use alloc::format;
-
 use embedded_io::{Read, Seek, SeekFrom, Write};
-use fs_client::{ChannelPeer, Errno, Error, File, FileRecord, FileSystem, OpenOptions, Regions};
+use fs_client::{Errno, Error, File, FileRecord, FileSystem, OpenOptions};
 use log::{error, info};
-use sel4_microkit::{Channel, ChannelSet, Handler, Infallible, protection_domain};
+use sel4_microkit::{ChannelSet, Handler, Infallible, protection_domain};
 use zerocopy::{FromBytes, IntoBytes};
 
-const FS: Channel = Channel::new(2);
 /// What the two pass to each other: a record of an open file.
 const RECORD: &str = "/record";
 /// The file behind it.
@@ -33,18 +28,6 @@ const OTHER_IS_READY: &str = "/kintsugi-out";
 const ROUNDS: u32 = 12_000;
 
 type Outcome = Result<(), &'static str>;
-
-fn files(me: &str) -> FileSystem {
-    let topology = pd_setup::topology();
-    let region = |name: &str| topology.region(name).expect("system.xml maps it");
-    let regions = Regions {
-        requests: pd_setup::writes(&region(&format!("{me}_to_fs_requests"))),
-        completions: pd_setup::reads(&region(&format!("fs_to_{me}_completions"))),
-        output: pd_setup::writes(&region(&format!("{me}_to_fs_data"))),
-        input: pd_setup::reads(&region(&format!("fs_to_{me}_data"))),
-    };
-    FileSystem::attach(regions, ChannelPeer::new(FS)).expect("the regions are large enough")
-}
 
 fn works<T>(what: &'static str, result: Result<T, Error>) -> Result<T, &'static str> {
     result.map_err(|error| {
@@ -142,7 +125,7 @@ fn thief(fs: &FileSystem) -> Outcome {
 fn run() -> Outcome {
     let topology = pd_setup::topology();
     let me = topology.name();
-    let fs = files(me);
+    let fs = pd_clients::files(&pd_setup::topology());
     wait_for(&fs, OTHER_IS_READY)?;
     if me == "test_thief" {
         return thief(&fs);

@@ -12,10 +12,10 @@ use core::time::Duration;
 
 use log::info;
 use microkit_abi::psci;
-use sel4_microkit::{Channel, Handler, NullHandler, protection_domain};
-use timer_client::{Clock, Service, SystemTime, Timers};
+use pd_clients::TimerChannel;
+use sel4_microkit::{Handler, NullHandler, protection_domain};
+use timer_client::{SystemTime, Timers};
 
-const TIMER: Channel = Channel::new(2);
 const ROUNDS: u64 = 30;
 /// 2040-01-01: no host's clock shows this by itself.
 const START_S: u64 = 2_208_988_800;
@@ -26,22 +26,10 @@ const END_S: u64 = START_S + (ROUNDS - 1) * STEP_S + STEP_S / 2;
 const REBOOT_S: u64 = 60;
 const NS_PER_S: u64 = 1_000_000_000;
 
-struct TimerChannel;
-
-impl Service for TimerChannel {
-    fn notify(&mut self) {
-        TIMER.notify();
-    }
-
-    fn wait(&mut self) {
-        microkit_wait::wait_for(TIMER);
-    }
-}
-
 #[protection_domain(stack_size = 0x8000, heap_size = 0x40000)]
 fn init() -> impl Handler {
     pd_setup::log();
-    let mut timers = timers();
+    let mut timers = pd_clients::timers(&pd_setup::topology());
     let now_s = timers.clock().system_time().as_nanos() / NS_PER_S;
     info!("wall clock {now_s} s");
     if now_s < START_S {
@@ -55,23 +43,6 @@ fn init() -> impl Handler {
         info!("KINTSUGI|FAIL the clock should go on from {END_S} s");
     }
     NullHandler::new()
-}
-
-fn timers() -> Timers<TimerChannel> {
-    let topology = pd_setup::topology();
-    let region = |name| topology.region(name).expect("system.xml maps it");
-    let clock_page = pd_setup::reads(&region("timer_clock"));
-    let clock = loop {
-        match Clock::attach(clock_page.clone(), recovery::ticks) {
-            Ok(clock) => break clock,
-            Err(_) => TimerChannel.wait(),
-        }
-    };
-    let page = pd_setup::writes(&region("test_rtc_to_timer_timers"));
-    let firings = pd_setup::reads(&region("timer_to_test_rtc_firings"));
-    let mut timers = Timers::attach(page, firings, clock, TimerChannel).expect("64 KiB each");
-    timers.set_control(pd_setup::writes(&region("test_rtc_to_timer_control")));
-    timers
 }
 
 fn set_again_and_again(timers: &mut Timers<TimerChannel>) {

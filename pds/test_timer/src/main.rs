@@ -18,28 +18,15 @@ use alloc::{vec, vec::Vec};
 use core::time::Duration;
 
 use log::{error, info};
-use sel4_microkit::{Channel, ChannelSet, Handler, Infallible, protection_domain};
-use timer_client::{Clock, Deadline, Instant, Service, Timer, Timers};
-
-const TIMER: Channel = Channel::new(2);
+use pd_clients::TimerChannel;
+use sel4_microkit::{ChannelSet, Handler, Infallible, protection_domain};
+use timer_client::{Deadline, Instant, Service, Timer, Timers};
 
 const ONE_SHOT: usize = 800;
 const PERIODIC: usize = 200;
 const TEST_TIME: Duration = Duration::from_secs(60);
 /// A timer that is overdue by more than this at the end is lost.
 const GRACE: Duration = Duration::from_secs(2);
-
-struct TimerChannel;
-
-impl Service for TimerChannel {
-    fn notify(&mut self) {
-        TIMER.notify();
-    }
-
-    fn wait(&mut self) {
-        microkit_wait::wait_for(TIMER);
-    }
-}
 
 /// One armed timer, and what is expected of it.
 struct Expected {
@@ -111,6 +98,7 @@ struct Tally {
 
 struct Test {
     timers: Timers<TimerChannel>,
+    channel: TimerChannel,
     expected: Vec<Expected>,
     /// Which of `expected` has the timer with this index.
     owner: Vec<usize>,
@@ -130,18 +118,7 @@ struct Test {
 fn init() -> impl Handler {
     pd_setup::log();
     let topology = pd_setup::topology();
-    let region = |name| topology.region(name).expect("system.xml maps it");
-    let clock_page = pd_setup::reads(&region("timer_clock"));
-    let clock = loop {
-        match Clock::attach(clock_page.clone(), recovery::ticks) {
-            Ok(clock) => break clock,
-            Err(_) => TimerChannel.wait(),
-        }
-    };
-    let page = pd_setup::writes(&region("test_timer_to_timer_timers"));
-    let firings = pd_setup::reads(&region("timer_to_test_timer_firings"));
-    let mut timers = Timers::attach(page, firings, clock, TimerChannel).expect("64 KiB each");
-    timers.set_control(pd_setup::writes(&region("test_timer_to_timer_control")));
+    let mut timers = pd_clients::timers(&topology);
     timers.cancel_all();
     info!(
         "wall clock {} s",
@@ -154,6 +131,7 @@ fn init() -> impl Handler {
     let wall = wall::Check::new(timers.clock());
     let mut test = Test {
         timers,
+        channel: TimerChannel::find(&topology),
         expected: Vec::new(),
         owner: vec![usize::MAX; 1024],
         lateness: Histogram::new(),
@@ -294,7 +272,7 @@ impl Test {
             self.lines, self.wall.rounds
         );
         loop {
-            TimerChannel.wait();
+            self.channel.wait();
         }
     }
 }

@@ -1,0 +1,91 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! The connections themselves. There is none on the host, where tests make the services' peers up.
+
+use alloc::format;
+
+use fs_client::{ChannelPeer, FileSystem, Regions};
+use sel4_microkit::Channel;
+use timer_client::{Clock, Service, Timers};
+use topology::{Region, Topology};
+
+/// The channel to the time service.
+#[derive(Clone, Copy, Debug)]
+pub struct TimerChannel(Channel);
+
+impl TimerChannel {
+    /// The one that system.xml gives this PD.
+    pub fn find(topology: &Topology<'static>) -> Self {
+        Self(channel(topology, "timer"))
+    }
+}
+
+impl Service for TimerChannel {
+    fn notify(&mut self) {
+        self.0.notify();
+    }
+
+    fn wait(&mut self) {
+        microkit_wait::wait_for(self.0);
+    }
+}
+
+/// The region called `name`, which this PD must have.
+pub fn region(topology: &Topology<'static>, name: &str) -> Region<'static> {
+    let region = topology.region(name);
+    region.unwrap_or_else(|| panic!("system.xml maps no {name} to {}", topology.name()))
+}
+
+fn channel(topology: &Topology<'static>, peer: &str) -> Channel {
+    let Some(found) = topology.channel_to(peer) else {
+        panic!(
+            "system.xml has no channel from {} to {peer}",
+            topology.name()
+        );
+    };
+    Channel::new(usize::from(found.id))
+}
+
+/// The file service. Does not wait for it.
+pub fn files(topology: &Topology<'static>) -> FileSystem {
+    let name = topology.name();
+    let region = |name: &str| region(topology, name);
+    let regions = Regions {
+        requests: pd_setup::writes(&region(&format!("{name}_to_fs_requests"))),
+        completions: pd_setup::reads(&region(&format!("fs_to_{name}_completions"))),
+        output: pd_setup::writes(&region(&format!("{name}_to_fs_data"))),
+        input: pd_setup::reads(&region(&format!("fs_to_{name}_data"))),
+    };
+    let peer = ChannelPeer::new(channel(topology, "fs"));
+    let files = FileSystem::attach(regions, peer);
+    files.unwrap_or_else(|error| panic!("regions between {name} and fs: {error}"))
+}
+
+/// The clocks. Waits for the first life of the time service.
+pub fn clock(topology: &Topology<'static>) -> Clock {
+    let page = pd_setup::reads(&region(topology, "timer_clock"));
+    let mut channel = TimerChannel::find(topology);
+    loop {
+        match Clock::attach(page.clone(), recovery::ticks) {
+            Ok(clock) => return clock,
+            Err(_) => channel.wait(),
+        }
+    }
+}
+
+/// Clocks and timers. Waits for the first life of the time service.
+pub fn timers(topology: &Topology<'static>) -> Timers<TimerChannel> {
+    let name = topology.name();
+    let region = |name: &str| region(topology, name);
+    let armed = pd_setup::writes(&region(&format!("{name}_to_timer_timers")));
+    let firings = pd_setup::reads(&region(&format!("timer_to_{name}_firings")));
+    let channel = TimerChannel::find(topology);
+    let timers = Timers::attach(armed, firings, clock(topology), channel);
+    let mut timers =
+        timers.unwrap_or_else(|error| panic!("regions between {name} and timer: {error:?}"));
+    if let Some(control) = topology.region(&format!("{name}_to_timer_control")) {
+        timers.set_control(pd_setup::writes(&control));
+    }
+    timers
+}
