@@ -79,7 +79,11 @@ pub fn build(args: &SystemArgs) -> Result<Built> {
 }
 
 /// Returns the description to use: the given one, or one with the overlays added in the build folder.
-fn with_overlays(args: &SystemArgs) -> Result<PathBuf> {
+///
+/// # Errors
+///
+/// When a file is missing or an overlay does not fit.
+pub fn with_overlays(args: &SystemArgs) -> Result<PathBuf> {
     if args.overlay.is_empty() {
         return Ok(args.system.clone());
     }

@@ -69,6 +69,8 @@ pub enum Command {
     /// QEMU is asked for the memory of the guest, which need not do anything for it: this works with
     /// release kernels, and when everything hangs. Give the build folder of the `run` to watch.
     Top(TopArgs),
+    /// Make a new application: a copy of pds/app_hello, and the overlay that adds it to the system.
+    New(NewArgs),
     /// Check the sources against the project's rules.
     Tidy,
     /// Remove what was put into the build folder.
@@ -126,6 +128,16 @@ pub struct SystemArgs {
     /// Where everything that is made goes.
     #[arg(long, env = "BUILD_DIR", value_name = "DIR", default_value = "build")]
     pub build_dir: PathBuf,
+}
+
+/// Arguments of `new`.
+#[derive(Debug, Args)]
+pub struct NewArgs {
+    /// Its name: of the PD, its crate and its folder in pds/.
+    pub name: String,
+    /// What it is added to. Give the overlays of other applications that are to run beside it.
+    #[command(flatten)]
+    pub system: SystemArgs,
 }
 
 /// Arguments of `run`.

@@ -22,6 +22,7 @@ mod doctor;
 mod error;
 mod image;
 mod kernels;
+mod new;
 mod overlay;
 mod partitions;
 mod policy;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(args),
         Command::Symbolize(args) => symbolize::run(args),
         Command::Top(args) => top::run(args),
+        Command::New(args) => new::run(args),
         Command::Tidy => tidy::run(),
         Command::Clean(args) => clean::run(&args.build_dir),
     };

@@ -11,6 +11,7 @@ mod block;
 mod cases;
 mod deaths;
 mod files;
+mod hello;
 mod host;
 mod power;
 mod runner;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::target_test::deaths::DEATHS;
-use crate::target_test::{files, sqlite};
+use crate::target_test::{files, hello, sqlite};
 use crate::{disk, run};
 
 /// One system test.
@@ -162,6 +162,29 @@ pub const ALL: &[Case] = &[
         forbid: &[FAULT],
         disk: Disk::Ext4(64),
         after: Some(disk::check_files),
+        ..PLAIN
+    },
+    Case {
+        name: "app_hello",
+        what: "the smallest application writes each line once, while the services and it die in turn",
+        system: SystemUnderTest::Ours(&[
+            "pds/app_hello/overlay.xml",
+            "pds/app_hello/chaos.xml",
+            "pds/chaos/seed.xml",
+        ]),
+        prefill: &[("chaos.seed", SQLITE_PACE)],
+        disk: Disk::Ext4(64),
+        expect: &[" app_hello: KINTSUGI|PASS"],
+        at_least: &[
+            ("KILL pd=fs", 1),
+            ("KILL pd=blk", 1),
+            ("KILL pd=timer", 1),
+            ("KILL pd=app_hello", 1),
+        ],
+        host_cached: true,
+        icount: true,
+        timeout_s: 300,
+        after: Some(hello::check),
         ..PLAIN
     },
     Case {
