@@ -21,7 +21,7 @@ use fs_client::{Error, FileSystem, OpenOptions};
 use sel4_microkit::{Handler, NullHandler, protection_domain};
 
 const FILE: &str = "/app_hello.txt";
-const LINES: u64 = 100;
+const LINES: u64 = 300;
 /// "line 00000001\n"
 const LINE_BYTES: u64 = 14;
 const PAUSE: Duration = Duration::from_millis(10);

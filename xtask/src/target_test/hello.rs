@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::{disk, workspace};
 
-const LINES: u32 = 100;
+const LINES: u32 = 300;
 
 /// Its file has every line, once and in order, and the disk is sound.
 ///
