@@ -11,7 +11,9 @@
 
 mod boot;
 mod disks;
+mod gdb;
 mod journal;
+mod outside;
 mod report;
 mod stats;
 
@@ -20,12 +22,13 @@ use std::path::{Path, PathBuf};
 use indicatif::{ProgressBar, ProgressStyle};
 use injector_service::class::Class;
 use injector_service::plan::VICTIMS;
-use injector_service::settings::Settings;
+use injector_service::settings::{Mode, Settings};
 
-use crate::cli::{CampaignArgs, SystemArgs};
+use crate::cli::{CampaignArgs, SystemArgs, Through};
 use crate::error::{Error, Result};
 use crate::kernels::{self, Choice};
 use crate::qemu::{self, Machine};
+use crate::system::System;
 use crate::{build, disk, image, samples, workspace};
 use boot::{Boot, End};
 use disks::Verdict;
@@ -97,6 +100,7 @@ fn campaign_of(args: &CampaignArgs, choice: &Choice) -> Campaign {
         seed: args.seed,
         classes: args.class.clone(),
         pds: args.pd.clone(),
+        through: args.through.name().to_owned(),
         commit: journal::commit(),
     }
 }
@@ -110,6 +114,7 @@ pub struct Setup {
     disk: PathBuf,
     files: PathBuf,
     pds: Vec<String>,
+    system: System,
     settings: Settings,
 }
 
@@ -139,6 +144,7 @@ impl Setup {
                 extra: &[],
             },
             pds: pds.collect(),
+            system: built.loaded.system,
             board: built.board,
             folder: folder.to_path_buf(),
             disk,
@@ -182,14 +188,27 @@ fn settings(args: &CampaignArgs) -> Result<Settings> {
         })?;
         victims |= 1 << index;
     }
-    let all_if_none = |mask: u64| if mask == 0 { u64::MAX } else { mask };
+    let (mode, can): (_, fn(Class) -> bool) = match args.through {
+        Through::Injector => (Mode::Inside, Class::is_inside),
+        Through::Gdbstub => (Mode::Outside, Class::is_outside),
+    };
+    let possible = Class::ALL.iter().filter(|class| can(**class));
+    let possible = possible.fold(0, |mask, class| mask | class.bit());
+    if classes & !possible != 0 {
+        return Err(Error::new(format!(
+            "not all of these classes can be made through the {}",
+            args.through.name()
+        )));
+    }
+    let all_if_none = |mask: u64, all: u64| if mask == 0 { all } else { mask };
     Ok(Settings {
         seed: args.seed,
         first: 0,
         end: 0,
-        classes: all_if_none(classes),
-        victims: all_if_none(victims),
+        classes: all_if_none(classes, possible),
+        victims: all_if_none(victims, u64::MAX),
         lost_after_ms: LOST_AFTER_MS,
+        mode,
     })
 }
 

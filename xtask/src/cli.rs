@@ -238,6 +238,9 @@ pub struct CampaignArgs {
     /// Only this victim (may be given more than once).
     #[arg(long, value_name = "PD")]
     pub pd: Vec<String>,
+    /// Who makes the faults.
+    #[arg(long, value_enum, default_value_t = Through::Injector)]
+    pub through: Through,
     /// Write the result to this file.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -346,6 +349,25 @@ pub enum Kernel {
     Dev,
     /// seL4, through the Microkit SDK.
     Sel4,
+}
+
+/// Who makes the faults of a campaign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Through {
+    /// A test PD in the running machine: all classes but those of the disk.
+    Injector,
+    /// QEMU's gdbstub, from outside; the test PD only judges.
+    Gdbstub,
+}
+
+impl Through {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Injector => "injector",
+            Self::Gdbstub => "gdbstub",
+        }
+    }
 }
 
 /// A configuration of seL4, one of the SDK's folders.

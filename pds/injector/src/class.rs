@@ -80,9 +80,48 @@ classes! {
     InRecovery = "in_recovery",
     /// The victim dies again at once after its restart.
     AfterRecovery = "after_recovery",
+    /// The disk becomes slow for a while.
+    SlowDevice = "slow_device",
+    /// The disk finishes next to nothing for a while.
+    StoppedDevice = "stopped_device",
 }
 
 impl Class {
+    /// What PD `injector` can do: all but what the disk does.
+    pub fn is_inside(self) -> bool {
+        !matches!(self, Self::SlowDevice | Self::StoppedDevice)
+    }
+
+    /// What can be done by stopping the machine from outside.
+    pub fn is_outside(self) -> bool {
+        use Class::{
+            BadCapability, CodeBit, CodeWord, DataBit, DataWord, DestinationRegister, EndlessLoop,
+            IllegalInstruction, NullPointer, RegisterBit, SkippedInstruction, SlowDevice,
+            SourceRegister, StackOverflow, StackWord, StoppedDevice, WildJump, WildPointer,
+        };
+        matches!(
+            self,
+            IllegalInstruction
+                | CodeBit
+                | CodeWord
+                | SkippedInstruction
+                | SourceRegister
+                | DestinationRegister
+                | EndlessLoop
+                | RegisterBit
+                | NullPointer
+                | WildPointer
+                | WildJump
+                | StackOverflow
+                | BadCapability
+                | DataBit
+                | DataWord
+                | StackWord
+                | SlowDevice
+                | StoppedDevice
+        )
+    }
+
     /// The class with this number.
     pub fn from_number(number: u64) -> Option<Self> {
         Self::ALL.get(usize::try_from(number).ok()?).copied()
@@ -102,6 +141,7 @@ impl Class {
     pub fn fits(self, pd: &str) -> bool {
         match self {
             Self::MaskedInterrupt => matches!(pd, "timer" | "blk"),
+            Self::SlowDevice | Self::StoppedDevice => pd == "blk",
             Self::DroppedCompletion | Self::WrongCompletion | Self::RepeatedCompletion => {
                 matches!(pd, "fs" | "blk")
             }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use app_demo_service::board::{self, word};
 use injector_service::outcome::Evidence;
 use injector_service::plan::VICTIMS;
-use injector_service::settings::Settings;
+use injector_service::settings::{Made, Settings};
 use sel4_shared_memory::{SharedMut, SharedRef};
 use topology::{Region, Topology};
 
@@ -34,6 +34,7 @@ pub struct Machine {
     pub shared: Vec<Shared>,
     board: SharedRef,
     control: SharedMut,
+    from_host: SharedRef,
 }
 
 /// What is seen at one moment.
@@ -94,6 +95,7 @@ impl Machine {
             shared: shared.collect(),
             board: pd_setup::reads(&needed("app_demo_to_injector_score")),
             control: pd_setup::writes(&needed("injector_to_app_demo_control")),
+            from_host: pd_setup::reads(&needed("injector_settings")),
         }
     }
 
@@ -114,6 +116,15 @@ impl Machine {
             snapshot.beats[index] = victim.beats();
         }
         snapshot
+    }
+
+    /// What the host has done, if it makes the faults.
+    pub fn made(&self) -> Option<Made> {
+        let mut words = [0; Made::WORDS];
+        for (index, word) in words.iter_mut().enumerate() {
+            *word = self.from_host.load_u64((Made::AT + index) * 8);
+        }
+        Made::parse(&words)
     }
 
     /// Tells the application which trial it is in.

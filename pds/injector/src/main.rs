@@ -16,6 +16,7 @@ extern crate alloc;
 mod completions;
 mod inject;
 mod look;
+mod outside;
 mod trial;
 mod victim;
 

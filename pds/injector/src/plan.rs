@@ -72,6 +72,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Mode;
 
     fn settings(classes: u64, victims: u64) -> Settings {
         Settings {
@@ -81,6 +82,7 @@ mod tests {
             classes,
             victims,
             lost_after_ms: 0,
+            mode: Mode::Inside,
         }
     }
 

@@ -26,13 +26,27 @@ pub struct Settings {
     pub victims: u64,
     /// Guest milliseconds without a finished round after which the system counts as lost.
     pub lost_after_ms: u64,
+    /// Who makes the faults.
+    pub mode: Mode,
+}
+
+/// Who makes the faults.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// The injector.
+    #[default]
+    Inside,
+    /// The host, through a debugger; the injector says when a trial begins, and judges it.
+    Outside,
+    /// Nobody: the injector kills at a steady rate, and counts what the application gets done.
+    Rates,
 }
 
 impl Settings {
     /// As the words of the region.
     pub fn words(&self) -> [u64; WORDS] {
         let mut words = [0; WORDS];
-        words[..7].copy_from_slice(&[
+        words[..8].copy_from_slice(&[
             MAGIC,
             self.seed,
             self.first,
@@ -40,6 +54,7 @@ impl Settings {
             self.classes,
             self.victims,
             self.lost_after_ms,
+            self.mode as u64,
         ]);
         words
     }
@@ -53,6 +68,50 @@ impl Settings {
             classes: words[4],
             victims: words[5],
             lost_after_ms: words[6],
+            mode: match words[7] {
+                1 => Mode::Outside,
+                2 => Mode::Rates,
+                _ => Mode::Inside,
+            },
+        })
+    }
+}
+
+/// What the host says of a fault that it has made, in the same region behind the settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Made {
+    /// In which trial.
+    pub trial: u64,
+    /// Whether there was an opportunity.
+    pub is_made: bool,
+    /// Where.
+    pub place: u64,
+    /// What was there.
+    pub old: u64,
+    /// What is there now.
+    pub new: u64,
+}
+
+impl Made {
+    /// Offset in the region, in words.
+    pub const AT: usize = 32;
+    /// How many.
+    pub const WORDS: usize = 5;
+
+    /// As words.
+    pub fn words(&self) -> [u64; Self::WORDS] {
+        let made = u64::from(self.is_made);
+        [self.trial + 1, made, self.place, self.old, self.new]
+    }
+
+    /// Reads them; `None` when nothing was ever made.
+    pub fn parse(words: &[u64; Self::WORDS]) -> Option<Self> {
+        Some(Self {
+            trial: words[0].checked_sub(1)?,
+            is_made: words[1] != 0,
+            place: words[2],
+            old: words[3],
+            new: words[4],
         })
     }
 }
@@ -70,8 +129,21 @@ mod tests {
             classes: 4,
             victims: 5,
             lost_after_ms: 7,
+            mode: Mode::Inside,
         };
-        assert_eq!(Settings::parse(&settings.words()), Some(settings));
+        for mode in [Mode::Inside, Mode::Outside, Mode::Rates] {
+            let settings = Settings { mode, ..settings };
+            assert_eq!(Settings::parse(&settings.words()), Some(settings));
+        }
         assert_eq!(Settings::parse(&[0; WORDS]), None);
+        let made = Made {
+            trial: 8,
+            is_made: true,
+            place: 9,
+            old: 10,
+            new: 11,
+        };
+        assert_eq!(Made::parse(&made.words()), Some(made));
+        assert_eq!(Made::parse(&[0; Made::WORDS]), None);
     }
 }

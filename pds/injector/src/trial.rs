@@ -3,15 +3,18 @@
 
 //! Runs the trials of a boot one after the other, and judges each one before the next begins.
 
+use alloc::vec::Vec;
+
 use app_demo_service::board::word;
 use injector_service::outcome::{Evidence, Outcome};
 use injector_service::plan::{Plan, VICTIMS};
 use injector_service::record::{Record, State, header};
+use injector_service::settings::Mode;
 use log::warn;
 
 use crate::inject::{self, Injected};
 use crate::look::{Machine, Snapshot};
-use crate::{Results, rest};
+use crate::{Results, outside, rest};
 
 /// Rounds of the application that a trial has to see: the one in which the fault came, in which also the
 /// files of the round before are compared, and one more, which compares those that were written during the
@@ -104,7 +107,10 @@ fn run(machine: &mut Machine, results: &mut Results, trial: u64, mut plan: Plan)
         ..Record::default()
     };
     results.store(&record);
-    let injected = inject::inject(machine, &mut plan);
+    let injected = match machine.settings.mode {
+        Mode::Outside => outside::wait(machine, trial),
+        _ => inject::inject(machine, &mut plan),
+    };
     if let Some(injected) = &injected {
         note(&mut record, injected);
     }
@@ -172,6 +178,10 @@ fn observe(
         let endless = now.since(before) > lost_after_ns * ENDLESS
             || evidence.troubles.iter().sum::<u64>() > ERRORS_MAX;
         if endless || now.since(&since) > lost_after_ns {
+            let silent =
+                (1..VICTIMS.len()).filter(|index| now.beats[*index] == since.beats[*index]);
+            let silent: Vec<_> = silent.map(|index| VICTIMS[index].0).collect();
+            warn!("stuck: rounds={rounds} firings={timers} silent={silent:?} {evidence:?}");
             let stuck = Evidence {
                 stuck: true,
                 ..evidence

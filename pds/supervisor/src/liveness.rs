@@ -12,7 +12,8 @@
 //!   not count for the lower ones. Of several that do not answer, the highest is judged first.
 //! - **A machine that stood still** (a stalled emulator, a debugger): a look that comes more than two
 //!   periods after the last one does not count.
-//! - **Long work.** A child that counts its progress on is alive, answer or not.
+//! - **Long work.** A child that counts its progress on is alive, answer or not, unless it goes on so
+//!   [`DEAF_FACTOR`] times as long as it may be silent: then it cannot answer any more.
 
 use alloc::vec::Vec;
 
@@ -21,6 +22,8 @@ use vitals::Seen;
 
 /// A start may take so many times the timeout.
 const START_FACTOR: u64 = 10;
+/// A child that counts its progress on may be without an answer for so many times the timeout.
+const DEAF_FACTOR: u64 = 70;
 /// So many hangs in a row without one answer in between are too many.
 const SILENT_LIVES_MAX: u32 = 5;
 
@@ -54,6 +57,8 @@ struct Watched {
     last: Seen,
     /// It was asked, has not answered, and is so old (in milliseconds that count).
     unanswered: Option<u64>,
+    /// Milliseconds that count since it was first asked without an answer, whatever it has counted on.
+    deaf_ms: u64,
     /// It had not answered at the last look.
     silent: bool,
     /// Milliseconds that count since it finished something, while there was something to finish.
@@ -80,6 +85,7 @@ impl Liveness {
             policy,
             last: Seen::default(),
             unanswered: None,
+            deaf_ms: 0,
             silent: false,
             idle_ms: 0,
             asked_ms: None,
@@ -92,7 +98,7 @@ impl Liveness {
     pub fn restarted(&mut self, child: usize) {
         let watched = &mut self.children[child];
         (watched.unanswered, watched.asked_ms, watched.idle_ms) = (None, None, 0);
-        (watched.silent, watched.starting) = (false, true);
+        (watched.silent, watched.starting, watched.deaf_ms) = (false, true, 0);
     }
 
     /// Counts a hang of the child; says whether restarting it seems to be of no use.
@@ -177,11 +183,12 @@ impl Watched {
     fn take(&mut self, seen: Option<&Seen>) {
         let Some(seen) = seen else {
             (self.unanswered, self.silent, self.last) = (None, false, Seen::default());
+            self.deaf_ms = 0;
             return;
         };
         if seen.beats != self.last.beats && seen.epoch == self.last.epoch {
             self.unanswered = None;
-            (self.starting, self.silent_lives) = (false, 0);
+            (self.starting, self.silent_lives, self.deaf_ms) = (false, 0, 0);
         } else if seen.progress != self.last.progress {
             self.unanswered = self.unanswered.map(|_| 0);
         }
@@ -200,7 +207,9 @@ impl Watched {
         let timeout = u64::from(self.policy.heartbeat_timeout_ms) * factor;
         let progress_timeout = u64::from(self.policy.progress_timeout_ms);
         self.unanswered = self.unanswered.map(|age| age + counted_ms);
-        if timeout > 0 && self.unanswered.is_some_and(|age| age >= timeout) {
+        self.deaf_ms += self.unanswered.map_or(0, |_| counted_ms);
+        let is_silent = self.unanswered.is_some_and(|age| age >= timeout);
+        if timeout > 0 && (is_silent || self.deaf_ms >= timeout * DEAF_FACTOR) {
             return Some(Hang::Silent);
         }
         if !self.last.waits && self.last.outstanding == 0 {

@@ -182,6 +182,17 @@ impl Ticks {
         }
     }
 
+    /// Forgets whatever was asked of the time service, and asks again.
+    pub fn renew(&mut self) {
+        if let Self::Service(subscription) = self {
+            if let Some(timers) = &mut subscription.timers {
+                timers.cancel_all();
+            }
+            subscription.timers = None;
+            subscription.attach();
+        }
+    }
+
     /// Lowers the interrupt and asks for the next one.
     fn set_alarm(&mut self) {
         let Self::Alarm(registers, _) = self else {

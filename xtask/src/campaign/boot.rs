@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use injector_service::outcome::Outcome;
 use injector_service::record::{self, RECORD_WORDS, Record, State, header};
-use injector_service::settings::{self, Settings};
+use injector_service::settings::{self, Mode, Settings};
 
 use super::Setup;
 use super::journal::Trial;
+use super::outside::{self, Outside};
 use crate::error::{Context, Result};
 use crate::top::memory::{PAGE, Physical};
 use crate::top::qmp::Qmp;
@@ -109,6 +110,11 @@ pub fn run(setup: &Setup, settings: &Settings, on_trial: &mut dyn FnMut(Trial)) 
         settings::ADDRESS
     );
     command.args(["-device", &loader]);
+    let stub = setup.folder.join(outside::SOCKET);
+    if settings.mode == Mode::Outside {
+        let argument = format!("unix:{},server=on,wait=off", stub.display());
+        command.args(["-gdb", &argument]);
+    }
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -173,10 +179,24 @@ fn watch(
     on_trial: &mut dyn FnMut(Trial),
 ) -> Result<(End, u64)> {
     let mut qmp = connect(setup, child)?;
+    let mut outside = match settings.mode {
+        Mode::Outside => Some(Outside::attach(setup, settings)?),
+        _ => None,
+    };
     let mut next = settings.first;
     let mut moved = (0, Instant::now());
     loop {
-        std::thread::sleep(POLL);
+        let worked = match &mut outside {
+            Some(outside) => outside.work(&mut qmp, POLL),
+            None => {
+                std::thread::sleep(POLL);
+                Ok(())
+            }
+        };
+        if let Err(error) = worked {
+            eprintln!("{error}");
+            return Ok((End::Exited, next));
+        }
         let pages = record::BYTES / PAGE as usize;
         let Ok(bytes) = qmp.read_pages(record::ADDRESS, pages) else {
             return Ok((End::Exited, next));

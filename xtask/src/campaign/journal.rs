@@ -15,6 +15,7 @@ use injector_service::plan::VICTIMS;
 use injector_service::record::Record;
 use serde::{Deserialize, Serialize};
 
+use crate::cli::Through;
 use crate::error::{Context, Error, Result};
 use crate::workspace;
 
@@ -31,8 +32,15 @@ pub struct Campaign {
     pub classes: Vec<String>,
     /// Victims, all when there are none.
     pub pds: Vec<String>,
+    /// Who makes the faults.
+    #[serde(default = "injector")]
+    pub through: String,
     /// The sources.
     pub commit: String,
+}
+
+fn injector() -> String {
+    Through::Injector.name().to_owned()
 }
 
 /// One trial.
@@ -300,6 +308,7 @@ mod tests {
             seed,
             classes: Vec::new(),
             pds: Vec::new(),
+            through: injector(),
             commit: "0".to_owned(),
         }
     }

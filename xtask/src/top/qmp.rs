@@ -70,6 +70,33 @@ impl Qmp {
         serde_json::from_str(&line).context("understand QEMU's answer")
     }
 
+    /// Where in physical memory `address` is for whoever runs now, if it is mapped there.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU does not answer.
+    pub fn physical_address(&mut self, address: u64) -> Result<Option<u64>> {
+        let command = json!({ "command-line": format!("gva2gpa {address:#x}") });
+        let answer = self.execute("human-monitor-command", &command)?;
+        let text = answer.as_str().unwrap_or_default().trim();
+        let number = text.strip_prefix("gpa: 0x");
+        Ok(number.and_then(|number| u64::from_str_radix(number, 16).ok()))
+    }
+
+    /// The disk called `hd` carries out so many requests per second; 0 is as many as it can.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such disk.
+    pub fn throttle(&mut self, per_second: u64) -> Result<()> {
+        let arguments = json!({
+            "device": "hd", "bps": 0, "bps_rd": 0, "bps_wr": 0,
+            "iops": per_second, "iops_rd": 0, "iops_wr": 0,
+        });
+        self.execute("block_set_io_throttle", &arguments)
+            .map(|_| ())
+    }
+
     fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value> {
         let request = json!({ "execute": command, "arguments": arguments });
         writeln!(self.output, "{request}").context("ask QEMU")?;

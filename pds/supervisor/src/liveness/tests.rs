@@ -185,6 +185,29 @@ fn a_question_that_is_repeated_makes_nobody_younger() {
     assert_eq!(world.look(&[1]).hung, Some((0, Hang::Silent)));
 }
 
+/// Campaign on seL4 release, seed 1, trials 688 and 888: one wrong instruction on the way to the answer, and
+/// a child at work that was never heard again.
+#[test]
+fn work_without_any_answer_is_not_believed_for_ever() {
+    let mut world = World::new();
+    let timeout = u64::from(ChildPolicy::DEFAULT.heartbeat_timeout_ms);
+    let hung = (1..).find_map(|looks| {
+        world.seen(0).progress += 1;
+        let hung = world.look(&[1]).hung;
+        hung.map(|hung| (looks * PERIOD, hung))
+    });
+    let (after_ms, who) = hung.unwrap();
+    assert_eq!(who, (0, Hang::Silent));
+    assert!(after_ms >= timeout * DEAF_FACTOR && after_ms < (timeout + PERIOD) * DEAF_FACTOR);
+    // An answer now and then is enough.
+    world.liveness.restarted(0);
+    for look in 0..1000 {
+        world.seen(0).progress += 1;
+        world.seen(0).beats += u64::from(look % 100 == 0);
+        assert_eq!(world.look(&[1]).hung, None);
+    }
+}
+
 #[test]
 fn a_start_may_take_longer() {
     let mut world = World::new();
