@@ -19,8 +19,12 @@
 //! fallback = "blk_safe.elf"  # loaded when blk.elf fails too often; region blk_fallback_elf has it
 //! ```
 //!
+//! What it says of the file service's clients is in [`files`].
+//!
 //! Unknown keys, names that are not in the system description and impossible values are errors
 //! with line and caret. Without the file everybody gets `policy::ChildPolicy::DEFAULT`.
+
+mod files;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,6 +33,7 @@ use policy::{Beyond, ChildPolicy, RESTARTS_MAX_MAX, Strategy};
 use serde::Deserialize;
 use toml::Spanned;
 
+use self::files::FilesEntry;
 use crate::diagnostics::{Diagnostic, Source, render};
 use crate::error::{Context, Error, Result};
 use crate::system::System;
@@ -41,6 +46,10 @@ struct File {
     defaults: Entry,
     #[serde(default)]
     pd: BTreeMap<String, Spanned<Entry>>,
+    #[serde(default)]
+    files_defaults: FilesEntry,
+    #[serde(default)]
+    files: BTreeMap<String, Spanned<FilesEntry>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -148,11 +157,15 @@ impl Entry {
     }
 }
 
-/// Turns the text of a policy file into the policies of all PDs in `names`.
+/// What a policy file says of PDs, and of clients of the file service.
+type Compiled = (Vec<(String, ChildPolicy)>, Vec<files::Client>);
+
+/// Turns the text of a policy file into the policies of all PDs in `names`, and of fs's `clients`.
 fn compile(
     text: &str,
     names: &[Name],
-) -> std::result::Result<Vec<(String, ChildPolicy)>, Vec<Diagnostic>> {
+    clients: &[String],
+) -> std::result::Result<Compiled, Vec<Diagnostic>> {
     let file: File = toml::from_str(text).map_err(|error| {
         let span = error.span().unwrap_or(0..0);
         vec![Diagnostic::error(error.message().trim_end(), &span)]
@@ -183,14 +196,16 @@ fn compile(
             (pd.name.clone(), policy)
         })
         .collect();
+    let clients = files::compile(&file.files_defaults, &file.files, clients, &mut wrong);
     if wrong.is_empty() {
-        Ok(policies)
+        Ok((policies, clients))
     } else {
         Err(wrong)
     }
 }
 
-/// Writes `policy.table` for `system` into the build folder, from the file at `path` if there is one.
+/// Writes `policy.table` and `fs_clients.table` for `system` into the build folder, from the file at
+/// `path` if there is one.
 ///
 /// # Errors
 ///
@@ -209,13 +224,22 @@ pub fn write(path: &Path, system: &System, build_dir: &Path) -> Result<()> {
         }
     });
     let names: Vec<_> = pds.collect();
-    let policies = compile(&text, &names).map_err(|wrong| {
+    let is_client = |pd: &&crate::system::Pd| {
+        system
+            .region(&format!("{}_to_fs_requests", pd.name))
+            .is_some()
+    };
+    let clients = system.pds.iter().filter(is_client);
+    let clients: Vec<_> = clients.map(|pd| pd.name.clone()).collect();
+    let (policies, clients) = compile(&text, &names, &clients).map_err(|wrong| {
         let source = Source {
             path: path.display().to_string(),
             text: text.clone(),
         };
         Error::rendered(render(&source, &wrong))
     })?;
+    let clients = files::table(&clients);
+    workspace::write(&build_dir.join("fs_clients.table"), &clients)?;
     workspace::write(&build_dir.join("policy.table"), &policy::build(&policies))
 }
 
@@ -236,11 +260,11 @@ mod tests {
             path: "policy.toml".into(),
             text: text.into(),
         };
-        render(&source, &compile(text, &names()).unwrap_err())
+        render(&source, &compile(text, &names(), &[]).unwrap_err())
     }
 
     fn policy_of(text: &str, index: usize) -> ChildPolicy {
-        compile(text, &names()).expect("valid")[index].1
+        compile(text, &names(), &[]).expect("valid").0[index].1
     }
 
     #[test]

@@ -26,6 +26,11 @@ impl InodeClock {
         self.last.fetch_max(nanoseconds, Ordering::Relaxed);
     }
 
+    /// Nanoseconds since 1970 of the last time that was given out.
+    pub fn nanoseconds(&self) -> u64 {
+        self.last.load(Ordering::Relaxed)
+    }
+
     /// Seconds since 1970.
     pub fn seconds(&self) -> u64 {
         self.last.load(Ordering::Relaxed) / NANOSECONDS

@@ -332,6 +332,28 @@ impl Inode {
         get_u32(&self.bytes, 0x10)
     }
 
+    /// Last change of the contents, last change of anything, and last access, in nanoseconds since 1970.
+    pub fn times(&self) -> [i64; 3] {
+        let extra = self
+            .bytes
+            .get(0x80..0x82)
+            .map_or(0, |bytes| usize::from(get_u16(bytes, 0)));
+        let has = |end: usize| self.bytes.len() >= end && 0x80 + extra >= end;
+        let time = |seconds: usize, more: usize| {
+            let low = i64::from(get_u32(&self.bytes, seconds) as i32);
+            let more = if has(more + 4) {
+                get_u32(&self.bytes, more)
+            } else {
+                0
+            };
+            let seconds = low + (i64::from(more & 3) << 32);
+            seconds
+                .saturating_mul(1_000_000_000)
+                .saturating_add(i64::from(more >> 2))
+        };
+        [time(0x10, 0x88), time(0x0c, 0x84), time(0x08, 0x8c)]
+    }
+
     /// Bytes of the file.
     pub fn size(&self) -> u64 {
         u64::from(get_u32(&self.bytes, 0x04)) | u64::from(get_u32(&self.bytes, 0x6c)) << 32

@@ -20,11 +20,13 @@ use fs_service::disk::DiskError;
 use fs_service::entropy::{self, Source};
 use fs_service::index::Index;
 use fs_service::layout::LayoutError;
+use fs_service::limits::Limits;
 use fs_service::mount::MountError;
 use fs_service::seal::Seals;
 use fs_service::service::{ClientRegions, Service};
 use fs_service::state;
 use fs_service::volume::Volume;
+use policy::files::FilesTable;
 use proto::fs::Errno;
 use sel4_microkit::{Channel, ChannelSet, Handler, Infallible, protection_domain};
 use sel4_shared_memory::SharedMut;
@@ -74,6 +76,7 @@ fn init() -> impl Handler {
     let service = Service::new(volume, clients, recovery::epoch(), seals);
     let mut service = service.unwrap_or_else(|error| panic!("system.xml: {error}"));
     service.set_second_opinion(Box::new(move || may_doubt(&mut state)));
+    service.set_limits(limits(&topology, &names));
     let mut handler = Fs {
         service,
         channels,
@@ -212,6 +215,23 @@ fn try_mount(
     }
     state::set_boot(state, volume.boot());
     Ok(volume)
+}
+
+/// What each client may see and use, as `policy.toml` says; everything, where no table is mapped.
+fn limits<N: AsRef<str>>(
+    topology: &Topology<'_>,
+    names: &[(N, Region<'_>)],
+) -> Vec<Option<Limits>> {
+    let Some(region) = topology.region("fs_clients") else {
+        return names.iter().map(|_| Some(Limits::default())).collect();
+    };
+    let region = pd_setup::reads(&region);
+    let mut bytes = alloc::vec![0; region.len()];
+    region.read_bytes(0, &mut bytes);
+    let table = FilesTable::parse(&bytes);
+    let table = table.unwrap_or_else(|error| panic!("fs_clients: {error:?}"));
+    let of = |(name, _): &(N, Region<'_>)| Limits::of(&table.of(name.as_ref())?);
+    names.iter().map(of).collect()
 }
 
 fn region<'a>(topology: &Topology<'a>, name: &str) -> Region<'a> {

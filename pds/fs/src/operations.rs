@@ -6,19 +6,18 @@
 //! POSIX's rules are checked here before anything is changed, so that an ordinary error (a file that is
 //! not there) costs nothing. An error after that makes the caller roll back.
 
-use alloc::vec::Vec;
-
 use proto::fs::{
-    CompletionWire, CursorWire, EntryWire, Errno, Handle, Kind, NAME_BYTES_MAX, OPEN_CREATE,
-    OPEN_DIRECTORY, OPEN_EXCLUSIVE, OPEN_TRUNCATE, OPEN_WRITE, StatWire, StatfsWire,
+    CompletionWire, CursorWire, Errno, Handle, Kind, OPEN_CREATE, OPEN_DIRECTORY, OPEN_EXCLUSIVE,
+    OPEN_NO_FOLLOW, OPEN_TRUNCATE, OPEN_WRITE, PATH_BYTES_MAX, StatWire, StatfsWire,
 };
 use rsext4::{DirectoryCursor, DirectoryEntryType, InodeInfo};
 use sel4_shared_memory::SharedMut;
 use zerocopy::IntoBytes;
 
 use crate::disk::Disk;
-use crate::request::{Output, Request};
-use crate::results::FILE_NAME;
+use crate::listing::{Listing, decode_cursor, encode_cursor};
+use crate::path::is_ours;
+use crate::request::{Attributes, Output, Request};
 use crate::volume::{ROOT_INODE, Volume, errno, number};
 
 /// Entries that are asked of `rsext4` at once.
@@ -90,20 +89,45 @@ impl<D: Disk> Volume<D> {
                 cursor,
                 output,
             } => Ok(self.run_readdir(handle, *cursor, *output, to)?),
-            Request::Stat { path, output } => {
-                let info = self.walk(path, true)?.file()?;
+            Request::Stat {
+                path,
+                follow,
+                output,
+            } => {
+                let info = self.walk(path, *follow)?.file()?;
                 Ok(self.describe(&info, *output, to)?)
             }
             Request::Fstat { handle, output } => {
-                let info = self.open_file(handle)?;
+                let mut info = self.open_file(handle)?;
+                if self.is_unlinked(info.number.raw())? {
+                    info.links = 0;
+                }
                 Ok(self.describe(&info, *output, to)?)
             }
             Request::Statfs { output } => Ok(self.run_statfs(*output, to)?),
+            Request::Link { old, new } => self.run_link(old, new),
+            Request::Symlink { target, path } => self.run_symlink(target, path),
+            Request::Readlink { path, output } => Ok(self.run_readlink(path, *output, to)?),
+            Request::SetAttributes {
+                path,
+                follow,
+                attributes,
+            } => {
+                let info = self.walk(path, *follow)?.file()?;
+                self.run_set_attributes(&info, attributes)
+            }
+            Request::SetAttributesOf { handle, attributes } => {
+                let info = self.open_file(handle)?;
+                self.run_set_attributes(&info, attributes)
+            }
         }
     }
 
     fn run_open(&mut self, path: &[u8], flags: u32, mode: u32) -> Outcome {
-        let place = self.walk(path, true)?;
+        let must_be_new = flags & OPEN_CREATE != 0 && flags & OPEN_EXCLUSIVE != 0;
+        // A link at the end is itself what is there already.
+        let follow = flags & OPEN_NO_FOLLOW == 0 && !must_be_new;
+        let place = self.walk(path, follow)?;
         let Some(info) = place.found else {
             if flags & OPEN_CREATE == 0 {
                 return Err(Errno::NoEntry.into());
@@ -119,15 +143,17 @@ impl<D: Disk> Volume<D> {
             return Ok(done(Kind::File, handle, 0));
         };
         let kind = kind_of(info.file_type());
-        if flags & OPEN_CREATE != 0 && flags & OPEN_EXCLUSIVE != 0 {
+        if must_be_new {
             return Err(Errno::Exists.into());
         }
         match kind {
+            Kind::Symlink if flags & OPEN_DIRECTORY != 0 => return Err(Errno::NotDirectory.into()),
+            Kind::Symlink => return Err(Errno::Loop.into()),
             Kind::Directory if flags & (OPEN_WRITE | OPEN_CREATE) != 0 => {
                 return Err(Errno::IsDirectory.into());
             }
             Kind::File if flags & OPEN_DIRECTORY != 0 => return Err(Errno::NotDirectory.into()),
-            Kind::Symlink | Kind::Other => return Err(Errno::NotSupported.into()),
+            Kind::Other => return Err(Errno::NotSupported.into()),
             Kind::File | Kind::Directory => {}
         }
         let inode = info.number.raw();
@@ -164,7 +190,7 @@ impl<D: Disk> Volume<D> {
     }
 
     fn run_mkdir(&mut self, path: &[u8], mode: u32) -> Outcome {
-        let place = self.walk(path, true)?;
+        let place = self.walk(path, false)?;
         if place.found.is_some() {
             return Err(Errno::Exists.into());
         }
@@ -177,11 +203,12 @@ impl<D: Disk> Volume<D> {
 
     fn run_unlink(&mut self, path: &[u8]) -> Outcome {
         let place = self.walk(path, false)?;
-        if kind_of(place.file()?.file_type()) == Kind::Directory {
+        let info = place.file()?;
+        if kind_of(info.file_type()) == Kind::Directory {
             return Err(Errno::IsDirectory.into());
         }
         let (parent, name) = place.entry()?;
-        self.unlink(parent, name).map_err(Failure::Broken)?;
+        self.unlink(parent, name, &info).map_err(Failure::Broken)?;
         Ok(CompletionWire::default())
     }
 
@@ -236,7 +263,76 @@ impl<D: Disk> Volume<D> {
         } else if to.must_be_folder && !is_folder(&source) {
             return Err(Errno::NotDirectory.into());
         }
-        self.rename(from_entry, to_entry).map_err(Failure::Broken)?;
+        self.rename(from_entry, to_entry, to.found.as_ref())
+            .map_err(Failure::Broken)?;
+        Ok(CompletionWire::default())
+    }
+
+    fn run_link(&mut self, old: &[u8], new: &[u8]) -> Outcome {
+        let file = self.walk(old, false)?.file()?;
+        if kind_of(file.file_type()) == Kind::Directory {
+            return Err(Errno::Perm.into());
+        }
+        let place = self.walk(new, false)?;
+        if place.found.is_some() {
+            return Err(Errno::Exists.into());
+        }
+        if place.must_be_folder {
+            return Err(Errno::NoEntry.into());
+        }
+        let (parent, name) = place.entry()?;
+        self.link(&file, parent, name).map_err(Failure::Broken)?;
+        Ok(CompletionWire::default())
+    }
+
+    fn run_symlink(&mut self, target: &[u8], path: &[u8]) -> Outcome {
+        // A long one is in a block, with a zero byte.
+        let most = (self.superblock.block_size - 1).min(PATH_BYTES_MAX as usize - 1);
+        match target {
+            [] => return Err(Errno::NoEntry.into()),
+            target if target.contains(&0) => return Err(Errno::Invalid.into()),
+            target if target.len() > most => return Err(Errno::NameTooLong.into()),
+            _ => {}
+        }
+        let place = self.walk(path, false)?;
+        if place.found.is_some() {
+            return Err(Errno::Exists.into());
+        }
+        if place.must_be_folder {
+            return Err(Errno::NoEntry.into());
+        }
+        let (parent, name) = place.entry()?;
+        let made = self.symlink(target, parent, name);
+        made.map_err(Failure::Broken)?;
+        Ok(CompletionWire::default())
+    }
+
+    /// What does not fit is cut off, as in POSIX.
+    fn run_readlink(
+        &mut self,
+        path: &[u8],
+        output: Output,
+        to: &mut SharedMut,
+    ) -> Result<CompletionWire, Errno> {
+        let info = self.walk(path, false)?.file()?;
+        if kind_of(info.file_type()) != Kind::Symlink {
+            return Err(Errno::Invalid);
+        }
+        let mut target = self.link_target(&info)?;
+        target.truncate(output.length);
+        to.write_bytes(output.offset, &target);
+        Ok(CompletionWire {
+            value: (target.len() as u64).into(),
+            ..CompletionWire::default()
+        })
+    }
+
+    fn run_set_attributes(&mut self, info: &InodeInfo, attributes: &Attributes) -> Outcome {
+        if attributes.mode.is_some() && kind_of(info.file_type()) == Kind::Symlink {
+            return Err(Errno::NotSupported.into());
+        }
+        self.set_attributes(info.number.raw(), attributes)
+            .map_err(Failure::Broken)?;
         Ok(CompletionWire::default())
     }
 
@@ -264,7 +360,7 @@ impl<D: Disk> Volume<D> {
             }
             for entry in entries {
                 let dots = entry.name == b"." || entry.name == b"..";
-                let ours = is_root && entry.name == FILE_NAME;
+                let ours = is_root && is_ours(&entry.name);
                 if !dots && !ours {
                     let kind = kind_of(entry.file_type);
                     if !listing.push(entry.inode.raw(), kind, &entry.name) {
@@ -286,20 +382,23 @@ impl<D: Disk> Volume<D> {
         if output.length < size_of::<StatWire>() {
             return Err(Errno::Invalid);
         }
+        let inode = info.number.raw();
+        let [mtime, ctime, atime] = self.times(inode)?;
         let stat = StatWire {
             size: info.size.into(),
             blocks: info.blocks.into(),
-            inode: info.number.raw().into(),
+            inode: inode.into(),
             mode: u32::from(info.mode).into(),
             links: u32::from(info.links).into(),
             uid: info.uid.into(),
             gid: info.gid.into(),
-            mtime: info.mtime.into(),
-            ctime: info.ctime.into(),
-            atime: info.atime.into(),
+            reserved: 0.into(),
+            mtime: mtime.into(),
+            ctime: ctime.into(),
+            atime: atime.into(),
         };
         to.write_bytes(output.offset, stat.as_bytes());
-        let handle = self.handle(info.number.raw())?;
+        let handle = self.handle(inode)?;
         Ok(done(kind_of(info.file_type()), handle, info.size))
     }
 
@@ -307,110 +406,17 @@ impl<D: Disk> Volume<D> {
         if output.length < size_of::<StatfsWire>() {
             return Err(Errno::Invalid);
         }
-        let found = self.ext4.statfs();
+        let [blocks, blocks_free, inodes, inodes_free] = self.space();
         let stat = StatfsWire {
-            blocks: found.total_blocks.into(),
-            blocks_free: found.free_blocks.into(),
-            blocks_available: found.free_blocks.into(),
-            inodes: u64::from(found.total_inodes).into(),
-            inodes_free: u64::from(found.free_inodes).into(),
-            block_size: (found.block_size as u32).into(),
+            blocks: blocks.into(),
+            blocks_free: blocks_free.into(),
+            blocks_available: blocks_free.into(),
+            inodes: inodes.into(),
+            inodes_free: inodes_free.into(),
+            block_size: (self.superblock.block_size as u32).into(),
             reserved: 0.into(),
         };
         to.write_bytes(output.offset, stat.as_bytes());
         Ok(CompletionWire::default())
-    }
-}
-
-/// The answer to `readdir` while it grows.
-struct Listing {
-    bytes: Vec<u8>,
-    room: usize,
-    entries: u64,
-}
-
-impl Listing {
-    fn new(output: Output) -> Result<Self, Errno> {
-        // Room for one entry with the longest name, or a listing could never go on.
-        let least = size_of::<CursorWire>() + size_of::<EntryWire>() + NAME_BYTES_MAX + 1;
-        if output.length < least {
-            return Err(Errno::Invalid);
-        }
-        Ok(Self {
-            bytes: Vec::new(),
-            room: output.length - size_of::<CursorWire>(),
-            entries: 0,
-        })
-    }
-
-    /// Adds an entry; false when there is no room for it.
-    fn push(&mut self, inode: u32, kind: Kind, name: &[u8]) -> bool {
-        let length = (size_of::<EntryWire>() + name.len()).next_multiple_of(8);
-        if self.bytes.len() + length > self.room {
-            return false;
-        }
-        let entry = EntryWire {
-            inode: inode.into(),
-            kind: kind as u8,
-            name_length: name.len() as u8,
-            reserved: 0.into(),
-        };
-        let end = self.bytes.len() + length;
-        self.bytes.extend_from_slice(entry.as_bytes());
-        self.bytes.extend_from_slice(name);
-        self.bytes.resize(end, 0);
-        self.entries += 1;
-        true
-    }
-
-    fn write(self, cursor: CursorWire, output: Output, to: &mut SharedMut) -> CompletionWire {
-        to.write_bytes(output.offset, cursor.as_bytes());
-        to.write_bytes(output.offset + size_of::<CursorWire>(), &self.bytes);
-        CompletionWire {
-            value: (self.bytes.len() as u64).into(),
-            extra: self.entries.into(),
-            ..CompletionWire::default()
-        }
-    }
-}
-
-/// Upper half of a cursor: what the lower half is, and the collision number.
-const CURSOR_LINEAR: u64 = 1 << 56;
-const CURSOR_TREE: u64 = 2 << 56;
-
-fn encode_cursor(cursor: DirectoryCursor) -> CursorWire {
-    let (low, high) = match cursor {
-        DirectoryCursor::Start => (0, 0),
-        DirectoryCursor::Linear { offset } => (offset, CURSOR_LINEAR),
-        DirectoryCursor::HTree {
-            major,
-            minor,
-            collision,
-        } => (
-            u64::from(major) << 32 | u64::from(minor),
-            CURSOR_TREE | u64::from(collision),
-        ),
-        DirectoryCursor::End => return CursorWire::END,
-    };
-    CursorWire {
-        low: low.into(),
-        high: high.into(),
-    }
-}
-
-fn decode_cursor(cursor: CursorWire) -> Result<DirectoryCursor, Errno> {
-    if cursor == CursorWire::END {
-        return Ok(DirectoryCursor::End);
-    }
-    let (low, high) = (cursor.low.get(), cursor.high.get());
-    match (low, high, high >> 32 << 32) {
-        (0, 0, _) => Ok(DirectoryCursor::Start),
-        (_, CURSOR_LINEAR, _) => Ok(DirectoryCursor::Linear { offset: low }),
-        (_, _, CURSOR_TREE) => Ok(DirectoryCursor::HTree {
-            major: (low >> 32) as u32,
-            minor: low as u32,
-            collision: high as u32,
-        }),
-        _ => Err(Errno::Invalid),
     }
 }

@@ -1,10 +1,11 @@
 // Copyright 2026, The Kintsugi authors
 // SPDX-License-Identifier: BSD-2-Clause
 
-//! From a path to an inode. Paths are bytes and begin at the root, with or without a slash.
+//! From a path to an inode. Paths are bytes and begin at the client's root folder, with or without a slash.
 //!
-//! Symbolic links are followed on the way, and at the end if the operation wants that. A link that
-//! begins with a slash begins at the root of the file system too.
+//! Symbolic links are followed on the way, and at the end if the operation wants that or the path ends with a
+//! slash. A link that begins with a slash begins at the client's root too, and `..` there stays there: a path
+//! cannot leave it.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -14,6 +15,7 @@ use rsext4::{DirectoryEntryType, InodeInfo};
 
 use crate::disk::Disk;
 use crate::results::FILE_NAME;
+use crate::unlinked::FOLDER_NAME;
 use crate::volume::{ROOT_INODE, Volume, errno, file_name, number};
 
 /// Most symbolic links on one path.
@@ -75,7 +77,7 @@ impl<D: Disk> Volume<D> {
         let must_be_folder = path.ends_with(b"/");
         let mut names = Vec::new();
         push_names(&mut names, path);
-        let root = self.ext4.inode(number(ROOT_INODE)?).map_err(errno)?;
+        let root = self.ext4.inode(number(self.root)?).map_err(errno)?;
         let mut folders = vec![root];
         let mut links = 0;
         while let Some(name) = names.pop() {
@@ -88,7 +90,8 @@ impl<D: Disk> Volume<D> {
             }
             let found = self.look_up(&folder, &name)?;
             let is_last = names.is_empty();
-            if let Some(link) = found.filter(is_symlink).filter(|_| follow || !is_last) {
+            let followed = follow || !is_last || must_be_folder;
+            if let Some(link) = found.filter(is_symlink).filter(|_| followed) {
                 links += 1;
                 if links > LINKS_MAX {
                     return Err(Errno::Loop);
@@ -129,7 +132,7 @@ impl<D: Disk> Volume<D> {
     }
 
     fn look_up(&mut self, folder: &InodeInfo, name: &[u8]) -> Result<Option<InodeInfo>, Errno> {
-        if folder.number.raw() == ROOT_INODE && name == FILE_NAME {
+        if folder.number.raw() == ROOT_INODE && is_ours(name) {
             return Err(Errno::Perm);
         }
         self.ext4
@@ -137,7 +140,7 @@ impl<D: Disk> Volume<D> {
             .map_err(errno)
     }
 
-    fn link_target(&mut self, link: &InodeInfo) -> Result<Vec<u8>, Errno> {
+    pub(crate) fn link_target(&mut self, link: &InodeInfo) -> Result<Vec<u8>, Errno> {
         let size = usize::try_from(link.size).map_err(|_| Errno::NameTooLong)?;
         if size > proto::fs::PATH_BYTES_MAX as usize {
             return Err(Errno::NameTooLong);
@@ -150,6 +153,11 @@ impl<D: Disk> Volume<D> {
         target.truncate(read);
         Ok(target)
     }
+}
+
+/// Whether a name in the root of the file system is none of the clients' business.
+pub(crate) fn is_ours(name: &[u8]) -> bool {
+    name == FILE_NAME || name == FOLDER_NAME
 }
 
 fn is_symlink(info: &InodeInfo) -> bool {

@@ -7,8 +7,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use proto::fs::{
-    CursorWire, Errno, Handle, NAME_BYTES_MAX, OPEN_CREATE, OPEN_DIRECTORY, OPEN_FLAGS, OPEN_READ,
-    OPEN_TRUNCATE, OPEN_WRITE, Operation, PATH_BYTES_MAX, Place, RENAME_NO_REPLACE, RequestWire,
+    CursorWire, Errno, Handle, NAME_BYTES_MAX, NO_FOLLOW, OPEN_CREATE, OPEN_DIRECTORY, OPEN_FLAGS,
+    OPEN_READ, OPEN_TRUNCATE, OPEN_WRITE, Operation, PATH_BYTES_MAX, Place, RENAME_NO_REPLACE,
+    RequestWire, SET_ATIME, SET_ATIME_NOW, SET_FLAGS, SET_MODE, SET_MTIME, SET_MTIME_NOW,
     TRANSFER_BYTES_MAX, VERSION,
 };
 use sel4_shared_memory::{SharedMut, SharedRef};
@@ -20,6 +21,26 @@ pub struct Output {
     pub offset: usize,
     /// Bytes.
     pub length: usize,
+}
+
+/// A time to be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Time {
+    /// Stays as it is.
+    Keep,
+    /// The present.
+    Now,
+    /// Nanoseconds since 1970.
+    At(i64),
+}
+
+/// What attributes become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are those of the protocol")]
+pub struct Attributes {
+    pub mode: Option<u32>,
+    pub atime: Time,
+    pub mtime: Time,
 }
 
 /// What a client asks for. Names and data are copies.
@@ -72,7 +93,29 @@ pub enum Request {
     },
     Stat {
         path: Vec<u8>,
+        follow: bool,
         output: Output,
+    },
+    Link {
+        old: Vec<u8>,
+        new: Vec<u8>,
+    },
+    Symlink {
+        target: Vec<u8>,
+        path: Vec<u8>,
+    },
+    Readlink {
+        path: Vec<u8>,
+        output: Output,
+    },
+    SetAttributes {
+        path: Vec<u8>,
+        follow: bool,
+        attributes: Attributes,
+    },
+    SetAttributesOf {
+        handle: Handle,
+        attributes: Attributes,
     },
     Fstat {
         handle: Handle,
@@ -129,13 +172,6 @@ impl Request {
                 size: wire.offset.get(),
             },
             Operation::Fsync => Self::Fsync,
-            Operation::Mkdir => Self::Mkdir {
-                path: path()?,
-                mode,
-            },
-            Operation::Unlink => Self::Unlink { path: path()? },
-            Operation::Rmdir => Self::Rmdir { path: path()? },
-            Operation::Rename => Self::rename(wire, from, path()?)?,
             Operation::Readdir => Self::Readdir {
                 handle,
                 cursor: CursorWire {
@@ -144,30 +180,88 @@ impl Request {
                 },
                 output: output()?,
             },
-            Operation::Stat => Self::Stat {
-                path: path()?,
-                output: output()?,
-            },
             Operation::Fstat => Self::Fstat {
                 handle,
                 output: output()?,
             },
             Operation::Statfs => Self::Statfs { output: output()? },
+            other => Self::check_names(other, wire, from, to)?,
         })
     }
 
-    fn rename(wire: &RequestWire, from: &SharedRef, old: Vec<u8>) -> Result<Self, Errno> {
+    /// The same for operations on names.
+    fn check_names(
+        operation: Operation,
+        wire: &RequestWire,
+        from: &SharedRef,
+        to: &SharedMut,
+    ) -> Result<Self, Errno> {
+        let (flags, mode) = (wire.flags.get(), wire.mode.get());
+        let path = || input(from, &wire.input, 0, PATH_BYTES_MAX);
+        let output = || output(to, &wire.output);
+        Ok(match operation {
+            Operation::Mkdir => Self::Mkdir {
+                path: path()?,
+                mode,
+            },
+            Operation::Unlink => Self::Unlink { path: path()? },
+            Operation::Rmdir => Self::Rmdir { path: path()? },
+            Operation::Rename => {
+                let replace = flags & RENAME_NO_REPLACE == 0;
+                known_flags(flags, RENAME_NO_REPLACE)?;
+                let (old, new) = (path()?, second_path(wire, from)?);
+                Self::Rename { old, new, replace }
+            }
+            Operation::Link => Self::Link {
+                old: path()?,
+                new: second_path(wire, from)?,
+            },
+            Operation::Symlink => Self::Symlink {
+                target: path()?,
+                path: second_path(wire, from)?,
+            },
+            Operation::Readlink => Self::Readlink {
+                path: path()?,
+                output: output()?,
+            },
+            Operation::SetAttributes => Self::set_attributes(wire, path()?)?,
+            Operation::Stat => {
+                known_flags(flags, NO_FOLLOW)?;
+                Self::Stat {
+                    path: path()?,
+                    follow: flags & NO_FOLLOW == 0,
+                    output: output()?,
+                }
+            }
+            _ => return Err(Errno::Protocol),
+        })
+    }
+
+    /// By path, or by handle where there is none.
+    fn set_attributes(wire: &RequestWire, path: Vec<u8>) -> Result<Self, Errno> {
         let flags = wire.flags.get();
-        if flags & !RENAME_NO_REPLACE != 0 {
-            return Err(Errno::Invalid);
-        }
-        let second = Place {
-            length: wire.second_length,
-            ..wire.input
+        known_flags(flags, SET_FLAGS)?;
+        let has = |flag: u32| flags & flag != 0;
+        let time = |now: u32, at: u32, nanoseconds: u64| match (has(now), has(at)) {
+            (false, false) => Ok(Time::Keep),
+            (true, false) => Ok(Time::Now),
+            (false, true) => Ok(Time::At(nanoseconds as i64)),
+            (true, true) => Err(Errno::Invalid),
         };
-        let new = input(from, &second, wire.input.length.get(), PATH_BYTES_MAX)?;
-        let replace = flags & RENAME_NO_REPLACE == 0;
-        Ok(Self::Rename { old, new, replace })
+        let attributes = Attributes {
+            mode: has(SET_MODE).then_some(wire.mode.get()),
+            atime: time(SET_ATIME_NOW, SET_ATIME, wire.offset.get())?,
+            mtime: time(SET_MTIME_NOW, SET_MTIME, wire.offset_high.get())?,
+        };
+        let (handle, follow) = (wire.handle, !has(NO_FOLLOW));
+        Ok(match path.is_empty() {
+            true => Self::SetAttributesOf { handle, attributes },
+            false => Self::SetAttributes {
+                path,
+                follow,
+                attributes,
+            },
+        })
     }
 
     /// The handle that the client shows, and what it has to be good for.
@@ -177,13 +271,18 @@ impl Request {
             Self::Write { handle, .. }
             | Self::Append { handle, .. }
             | Self::Truncate { handle, .. } => Some((handle, OPEN_WRITE)),
-            Self::Fstat { handle, .. } => Some((handle, 0)),
+            // As POSIX: who may do that to the file may do it, however it is open.
+            Self::Fstat { handle, .. } | Self::SetAttributesOf { handle, .. } => Some((handle, 0)),
             Self::Open { .. }
             | Self::Fsync
             | Self::Mkdir { .. }
             | Self::Unlink { .. }
             | Self::Rmdir { .. }
             | Self::Rename { .. }
+            | Self::Link { .. }
+            | Self::Symlink { .. }
+            | Self::Readlink { .. }
+            | Self::SetAttributes { .. }
             | Self::Stat { .. }
             | Self::Statfs { .. } => None,
         }
@@ -199,8 +298,13 @@ impl Request {
             | Self::Mkdir { .. }
             | Self::Unlink { .. }
             | Self::Rmdir { .. }
-            | Self::Rename { .. } => true,
+            | Self::Rename { .. }
+            | Self::Link { .. }
+            | Self::Symlink { .. }
+            | Self::SetAttributes { .. }
+            | Self::SetAttributesOf { .. } => true,
             Self::Read { .. }
+            | Self::Readlink { .. }
             | Self::Fsync
             | Self::Readdir { .. }
             | Self::Stat { .. }
@@ -208,6 +312,21 @@ impl Request {
             | Self::Statfs { .. } => false,
         }
     }
+}
+
+fn known_flags(flags: u32, known: u32) -> Result<(), Errno> {
+    match flags & !known {
+        0 => Ok(()),
+        _ => Err(Errno::Invalid),
+    }
+}
+
+fn second_path(wire: &RequestWire, from: &SharedRef) -> Result<Vec<u8>, Errno> {
+    let second = Place {
+        length: wire.second_length,
+        ..wire.input
+    };
+    input(from, &second, wire.input.length.get(), PATH_BYTES_MAX)
 }
 
 fn open_flags(flags: u32) -> Result<u32, Errno> {

@@ -23,6 +23,7 @@ use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::disk::Disk;
+use crate::limits::Usage;
 use crate::store::{Store, StoreError};
 
 /// Name of the file in the root folder. Clients do not see it.
@@ -57,6 +58,22 @@ struct RecordWire {
     completion: CompletionWire,
 }
 
+/// What a client's folder takes; in the head's block, for each client.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct UsageWire {
+    boot: U32,
+    checksum: U32,
+    blocks: U64,
+    inodes: U64,
+}
+
+const fn usage_at(client: usize) -> usize {
+    assert!(client < CLIENTS_MAX, "no such client");
+    64 + client * size_of::<UsageWire>()
+}
+
+const _: () = assert!(usage_at(CLIENTS_MAX - 1) + size_of::<UsageWire>() <= 1024);
 const _: () = assert!(size_of::<RecordWire>() == RECORD_BYTES);
 const _: () = assert!(RECORD_BYTES <= 1024 && 1024 % RECORD_BYTES == 0);
 
@@ -123,6 +140,54 @@ impl Results {
         head.checksum = checksum(&head).into();
         block[..size_of::<HeadWire>()].copy_from_slice(head.as_bytes());
         store.write(self.blocks[0], &block)
+    }
+
+    /// What a client's folder takes, if this boot has stored it.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn usage<D: Disk>(
+        &self,
+        store: &mut Store<D>,
+        client: usize,
+    ) -> Result<Option<Usage>, StoreError> {
+        let mut block = vec![0; store.block_size()];
+        store.read(self.blocks[0], &mut block)?;
+        let at = usage_at(client);
+        let found = UsageWire::read_from_bytes(&block[at..at + size_of::<UsageWire>()]);
+        let found = found.expect("a block holds them");
+        let unsealed = UsageWire {
+            checksum: 0.into(),
+            ..found
+        };
+        let valid = u64::from(found.boot.get()) == self.boot & 0xffff_ffff
+            && found.checksum.get() == checksum(&unsealed);
+        Ok(valid.then_some(Usage {
+            blocks: found.blocks.get(),
+            inodes: found.inodes.get(),
+        }))
+    }
+
+    /// Stores that, as a part of the running operation.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails, or there is no room for the operation.
+    pub fn set_usage<D: Disk>(
+        &self,
+        store: &mut Store<D>,
+        client: usize,
+        used: Usage,
+    ) -> Result<(), StoreError> {
+        let mut wire = UsageWire {
+            boot: (self.boot as u32).into(),
+            checksum: 0.into(),
+            blocks: used.blocks.into(),
+            inodes: used.inodes.into(),
+        };
+        wire.checksum = checksum(&wire).into();
+        store.patch_block(self.blocks[0], usage_at(client), wire.as_bytes())
     }
 
     fn place(&self, block_size: usize, client: usize, slot: usize) -> (u64, usize) {

@@ -11,16 +11,19 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use proto::fs::{CompletionWire, Errno, RequestWire};
+use proto::fs::open_files::{AT, ENTRIES, REGION_BYTES, entry_at, requests_bytes};
+use proto::fs::{CompletionWire, Errno, Operation, RequestWire};
 use recovery::fault_point;
 use request_table::{AttachError, Server, Ticket};
 use sel4_shared_memory::{SharedMut, SharedRef};
 
 use crate::disk::Disk;
-use crate::operations::Failure;
+use crate::limits::Limits;
 use crate::request::Request;
 use crate::seal::{Owner, Refusal, Refusals, Seals};
+use crate::unlinked::Held;
 use crate::volume::Volume;
+use crate::whole::RecordPlace;
 
 /// The regions that one client shares with us.
 #[derive(Debug)]
@@ -37,8 +40,13 @@ pub struct ClientRegions {
 
 struct Client {
     server: Server<RequestWire, CompletionWire>,
+    requests: SharedRef,
     input: SharedRef,
     output: SharedMut,
+    /// `None`: it may do nothing.
+    limits: Option<Limits>,
+    /// Its root folder, once it was looked for.
+    root: Option<u32>,
 }
 
 /// A request that has run and waits for the commit.
@@ -67,6 +75,8 @@ pub struct Service<D: Disk> {
     recorded: u64,
     seals: Seals,
     refusals: Refusals,
+    /// This life has taken a request.
+    has_answered: bool,
     second_opinion: Option<SecondOpinion>,
 }
 
@@ -87,10 +97,16 @@ impl<D: Disk> Service<D> {
     ) -> Result<Self, AttachError> {
         let mut attached = Vec::new();
         for client in clients {
+            let requests = client.requests;
+            let table = requests.subregion(0, requests_bytes(requests.len()));
+            let table = table.unwrap_or_else(|| requests.clone());
             attached.push(Client {
-                server: Server::attach(client.requests, client.completions, epoch)?,
+                server: Server::attach(table, client.completions, epoch)?,
+                requests,
                 input: client.input,
                 output: client.output,
+                limits: Some(Limits::default()),
+                root: None,
             });
         }
         Ok(Self {
@@ -100,6 +116,7 @@ impl<D: Disk> Service<D> {
             recorded: 0,
             seals,
             refusals: Refusals::default(),
+            has_answered: false,
             second_opinion: None,
         })
     }
@@ -109,6 +126,13 @@ impl<D: Disk> Service<D> {
     /// such an answer, and a fresh one runs the request again. Only a second life is believed.
     pub fn set_second_opinion(&mut self, wanted: SecondOpinion) {
         self.second_opinion = Some(wanted);
+    }
+
+    /// Says what each client may see and use, in their order. Without this, everybody may use everything.
+    pub fn set_limits(&mut self, limits: Vec<Option<Limits>>) {
+        for (client, limits) in self.clients.iter_mut().zip(limits) {
+            client.limits = limits;
+        }
     }
 
     /// The volume, where there is one.
@@ -135,7 +159,7 @@ impl<D: Disk> Service<D> {
     ///
     /// `notify` is called for each client (by its number) that has completions waiting.
     pub fn run_batch(&mut self, notify: &mut dyn FnMut(usize)) -> bool {
-        let mut finished = Vec::new();
+        let mut finished: Vec<Finished> = Vec::new();
         let mut durable = false;
         // Clients take turns, so that one with many requests does not keep the others waiting.
         'batch: loop {
@@ -144,11 +168,19 @@ impl<D: Disk> Service<D> {
                 if finished.len() >= BATCH_MAX || self.group_is_full() {
                     break 'batch;
                 }
+                let taken = finished.iter().filter(|one| one.client == client).count();
+                let limits = self.clients[client].limits.as_ref();
+                if limits.is_some_and(|limits| taken >= limits.requests_max) {
+                    continue;
+                }
                 let Some((ticket, wire)) = self.clients[client].server.next_request() else {
                     continue;
                 };
                 fault_point!("fs.after_take");
-                let (completion, wants_flush) = self.answer(client, &ticket, &wire);
+                if finished.is_empty() {
+                    self.remove_closed();
+                }
+                let (completion, wants_flush) = self.answer(client, &ticket, &wire, &finished);
                 durable |= wants_flush;
                 finished.push(Finished {
                     client,
@@ -174,6 +206,54 @@ impl<D: Disk> Service<D> {
             && let Err(errno) = volume.idle()
         {
             log::error!("the disk failed: {errno}");
+        }
+    }
+
+    /// What clients have open: what their tables say, and what they were given just now.
+    fn held(&self, finished: &[Finished]) -> Held {
+        let mut held = Held::new(self.seals);
+        let owners: Vec<_> = (0..self.clients.len())
+            .map(|client| self.owner(client))
+            .collect();
+        for (client, owner) in self.clients.iter().zip(&owners) {
+            for completion in client.server.last_completions() {
+                held.add(*owner, completion.handle);
+            }
+            add_table(&mut held, *owner, &client.requests);
+        }
+        for one in finished {
+            held.add(owners[one.client], one.completion.handle);
+        }
+        held
+    }
+
+    fn owner(&self, client: usize) -> Owner {
+        let life = self.clients[client].server.client_epoch().unwrap_or(0);
+        Owner { client, life }
+    }
+
+    /// Removes files without a name that nobody has open any more.
+    fn remove_closed(&mut self) {
+        let Ok(volume) = &mut self.volume else { return };
+        // A new life has something better to do first.
+        let later = !core::mem::replace(&mut self.has_answered, true);
+        if later || volume.has_failed() {
+            return;
+        }
+        if let Err(errno) = volume.look_for_unlinked() {
+            log::warn!("unlinked files: {errno}");
+            return;
+        }
+        if !volume.unlinked.has_any() {
+            return;
+        }
+        let held = self.held(&[]);
+        let Ok(volume) = &mut self.volume else { return };
+        for (inode, client) in volume.unlinked_and_closed(&held) {
+            if let Err(errno) = volume.remove_one_unlinked(inode, client) {
+                log::error!("unlinked files: {errno}");
+                return;
+            }
         }
     }
 
@@ -222,7 +302,13 @@ impl<D: Disk> Service<D> {
         client: usize,
         ticket: &Ticket,
         wire: &RequestWire,
+        finished: &[Finished],
     ) -> (CompletionWire, bool) {
+        let owner = self.owner(client);
+        let removes = [Operation::Unlink as u16, Operation::Rename as u16];
+        let held = removes
+            .contains(&wire.operation.get())
+            .then(|| self.held(finished));
         let volume = match &mut self.volume {
             Ok(volume) => volume,
             Err(errno) => return (CompletionWire::failed(*errno), false),
@@ -232,10 +318,11 @@ impl<D: Disk> Service<D> {
             Ok(request) => request,
             Err(errno) => return (CompletionWire::failed(errno), false),
         };
-        let owner = Owner {
-            client,
-            life: regions.server.client_epoch().unwrap_or(0),
-        };
+        volume.unlinked.held = held;
+        volume.unlinked.client = client;
+        if let Err(errno) = admit(volume, client, regions, &request) {
+            return (CompletionWire::failed(errno), false);
+        }
         let place = RecordPlace {
             client,
             slot: ticket.slot().index(),
@@ -267,7 +354,53 @@ impl<D: Disk> Service<D> {
         if let (Request::Open { flags, .. }, 0) = (&request, completion.status.get()) {
             completion.handle = self.seals.seal(owner, &completion.handle, *flags);
         }
+        if matches!(request, Request::Rename { .. } | Request::Rmdir { .. }) {
+            // It may have been somebody's root.
+            self.clients
+                .iter_mut()
+                .for_each(|client| client.root = None);
+        }
         (completion, request == Request::Fsync)
+    }
+}
+
+/// Looks whether a client may do this, and finds its root folder.
+fn admit<D: Disk>(
+    volume: &mut Volume<D>,
+    number: usize,
+    client: &mut Client,
+    request: &Request,
+) -> Result<(), Errno> {
+    let limits = client.limits.as_ref().ok_or(Errno::Access)?;
+    if matches!(request, Request::Open { .. }) && open_count(&client.requests) >= limits.open_max {
+        return Err(Errno::TooManyOpen);
+    }
+    let root = match client.root {
+        Some(root) => root,
+        None if volume.has_failed() => return Err(Errno::Io),
+        None => volume.root_folder(&limits.root)?,
+    };
+    client.root = Some(root);
+    volume.begin_request(number, root, limits)
+}
+
+/// How many files a client says to have open. One that says less has no use of it: only what is in its table
+/// stays when it has no name any more.
+fn open_count(requests: &SharedRef) -> usize {
+    if requests.len() < REGION_BYTES {
+        return 0;
+    }
+    requests.load_u64(AT).min(ENTRIES as u64) as usize
+}
+
+/// Adds what a client's own table says; nothing there is believed but our own seals.
+fn add_table(held: &mut Held, owner: Owner, requests: &SharedRef) {
+    if requests.len() < REGION_BYTES {
+        return;
+    }
+    let end = requests.load_u64(AT + 8).min(ENTRIES as u64) as usize;
+    for index in 0..end {
+        held.add(owner, requests.read(entry_at(index)));
     }
 }
 
@@ -282,76 +415,4 @@ fn unsealed(request: &mut Request, seals: &Seals, owner: Owner) -> Result<(), Re
 fn refuse(refusals: &mut Refusals, client: usize, refusal: Refusal) -> Errno {
     refusals.add(client, refusal);
     refusal.errno()
-}
-
-/// Whose request it is.
-#[derive(Clone, Copy, Debug)]
-pub struct RecordPlace {
-    /// Number of the client.
-    pub client: usize,
-    /// Its slot.
-    pub slot: usize,
-    /// Its sequence number.
-    pub sequence: u64,
-}
-
-impl<D: Disk> Volume<D> {
-    /// Finds what a request returned, if its effects are on the disk.
-    fn recorded(&mut self, place: &RecordPlace) -> Result<Option<CompletionWire>, Errno> {
-        let mut store = self.store.borrow_mut();
-        self.results()
-            .find(&mut store, place.client, place.slot, place.sequence)
-            .map_err(|_| Errno::Io)
-    }
-
-    /// Runs a request with its record as one operation: all of it happens, or nothing.
-    fn run_whole(
-        &mut self,
-        request: &Request,
-        place: &RecordPlace,
-        output: &mut SharedMut,
-    ) -> Result<CompletionWire, Errno> {
-        if self.has_failed() {
-            return Err(Errno::Io);
-        }
-        let changes = request.changes();
-        if changes {
-            self.forget_maps(request);
-        }
-        let outcome = self.run(request, output);
-        let outcome = outcome.and_then(|completion| {
-            if changes {
-                fault_point!("fs.mid_operation");
-                if !core::mem::take(&mut self.past_ext4) {
-                    self.finish().map_err(Failure::Broken)?;
-                }
-                self.record(place, &completion).map_err(Failure::Broken)?;
-            }
-            // A read may have changed a time of access.
-            self.end_operation().map_err(Failure::Broken)?;
-            Ok(completion)
-        });
-        match outcome {
-            Ok(completion) => Ok(completion),
-            Err(Failure::Refused(errno)) => Err(errno),
-            Err(Failure::Broken(errno)) => {
-                self.roll_back()
-                    .inspect_err(|again| log::error!("roll back: {again}"))?;
-                Err(errno)
-            }
-        }
-    }
-
-    fn record(&mut self, place: &RecordPlace, completion: &CompletionWire) -> Result<(), Errno> {
-        let mut store = self.store.borrow_mut();
-        self.results()
-            .record(
-                &mut store,
-                place.client,
-                place.slot,
-                place.sequence,
-                completion,
-            )
-            .map_err(|_| Errno::Io)
-    }
 }

@@ -19,7 +19,7 @@ use proto::fs::{Errno, Handle};
 use rsext4::{
     Ext4, Ext4Error, Ext4ErrorKind, FileExtentState, FileExtentTarget, FileName, FilePermissions,
     InodeInfo, InodeNumber, MountOptions, MountServices, MountedServices, MutationContext,
-    NoopObserver, RenameOptions,
+    NoopObserver,
 };
 
 use crate::block_io::StoreIo;
@@ -29,9 +29,11 @@ pub(crate) use crate::errors::{errno, store_errno};
 use crate::file_map::FileMaps;
 use crate::index::Index;
 use crate::layout::Superblock;
+use crate::limits::{Share, Usage};
 use crate::mount::{self, MountError};
 use crate::results::{FILE_BYTES, FILE_NAME, Results};
 use crate::store::{Counters, Store, StoreError};
+use crate::unlinked::Unlinked;
 use crate::writes::Patched;
 
 /// `rsext4` on our store.
@@ -55,6 +57,13 @@ pub struct Volume<D: Disk> {
     /// The running operation went past `rsext4`, which has nothing to write.
     pub(crate) past_ext4: bool,
     pub(crate) patched: Patched,
+    /// The root folder of the client whose request runs.
+    pub(crate) root: u32,
+    /// What it may use, where that is limited, and what each client with a limit uses.
+    pub(crate) share: Option<Share>,
+    pub(crate) usages: BTreeMap<usize, Usage>,
+    /// Files that some client has open although they have no name any more.
+    pub(crate) unlinked: Unlinked,
 }
 
 fn mount_ext4<D: Disk>(
@@ -103,11 +112,19 @@ impl<D: Disk> Volume<D> {
             maps: FileMaps::default(),
             past_ext4: false,
             patched: Patched::default(),
+            root: ROOT_INODE,
+            share: None,
+            usages: BTreeMap::new(),
+            unlinked: Unlinked::default(),
         };
         volume.begin_boot(boot).map_err(|error| match error {
             StoreError::Disk(error) => MountError::Disk(error),
             _ => MountError::Refused(Ext4ErrorKind::Io),
         })?;
+        if boot.is_none() {
+            // Nobody has anything open.
+            volume.remove_unlinked();
+        }
         Ok((volume, report))
     }
 
@@ -220,6 +237,9 @@ impl<D: Disk> Volume<D> {
     /// When `rsext4` cannot mount again what it had mounted.
     pub fn roll_back(&mut self) -> Result<(), Errno> {
         self.store.borrow_mut().abort_operation();
+        self.unlinked.forget();
+        // They are stored with what was done.
+        self.usages.clear();
         self.remount()?;
         self.end_operation()
     }
@@ -298,6 +318,15 @@ impl<D: Disk> Volume<D> {
         })
     }
 
+    /// See [`crate::layout::Inode::times`].
+    pub(crate) fn times(&mut self, inode: u32) -> Result<[i64; 3], Errno> {
+        let mut store = self.store.borrow_mut();
+        let found = self
+            .superblock
+            .inode(inode, &mut |block, to| store.read(block, to));
+        Ok(found.map_err(store_errno)?.ok_or(Errno::Stale)?.times())
+    }
+
     /// The inode number of what may be a handle.
     pub(crate) fn check_handle(&self, handle: &Handle) -> Result<u32, Errno> {
         let inode = handle.inode.get();
@@ -330,7 +359,7 @@ impl<D: Disk> Volume<D> {
     }
 
     /// Forgets what was known about an inode that is about to be given to another file.
-    fn forget(&mut self, inode: InodeNumber) {
+    pub(crate) fn forget(&mut self, inode: InodeNumber) {
         self.generations.remove(&inode.raw());
     }
 
@@ -364,60 +393,6 @@ impl<D: Disk> Volume<D> {
         let info = info.map_err(errno)?;
         self.forget(info.number);
         Ok(info)
-    }
-
-    /// Removes a name and, when it was the last one, the file.
-    ///
-    /// # Errors
-    ///
-    /// As POSIX; the caller rolls back.
-    pub fn unlink(&mut self, parent: u32, name: &[u8]) -> Result<(), Errno> {
-        let outcome = self
-            .ext4
-            .unlink(number(parent)?, file_name(name)?)
-            .map_err(errno)?;
-        self.reap(outcome.inode, outcome.remaining_links)
-    }
-
-    /// Removes an empty folder.
-    ///
-    /// # Errors
-    ///
-    /// As POSIX; the caller rolls back.
-    pub fn rmdir(&mut self, parent: u32, name: &[u8]) -> Result<(), Errno> {
-        let (parent, name) = (number(parent)?, file_name(name)?);
-        let outcome = self
-            .ext4
-            .remove_empty_directory(parent, name)
-            .map_err(errno)?;
-        self.reap(outcome.inode, outcome.remaining_links)
-    }
-
-    /// Frees a file without names. Clients that have it open get [`Errno::Stale`] from now on.
-    fn reap(&mut self, inode: InodeNumber, links: u16) -> Result<(), Errno> {
-        if links != 0 {
-            return Ok(());
-        }
-        self.forget(inode);
-        self.ext4.reap_unlinked_inode(inode).map_err(errno)
-    }
-
-    /// Gives a file another name.
-    ///
-    /// # Errors
-    ///
-    /// As POSIX; the caller rolls back.
-    pub fn rename(&mut self, old: (u32, &[u8]), new: (u32, &[u8])) -> Result<(), Errno> {
-        let (old_parent, old_name) = (number(old.0)?, file_name(old.1)?);
-        let (new_parent, new_name) = (number(new.0)?, file_name(new.1)?);
-        let options = RenameOptions::REPLACE;
-        let outcome = self
-            .ext4
-            .rename(old_parent, old_name, new_parent, new_name, options);
-        match outcome.map_err(errno)?.replaced {
-            Some(replaced) => self.reap(replaced.inode, replaced.remaining_links),
-            None => Ok(()),
-        }
     }
 
     /// Reads from a file; returns how many bytes there were.
@@ -470,12 +445,12 @@ pub(crate) fn file_name(name: &[u8]) -> Result<FileName<'_>, Errno> {
     FileName::new(name).map_err(errno)
 }
 
-fn permissions(mode: u32) -> Result<FilePermissions, Errno> {
+pub(crate) fn permissions(mode: u32) -> Result<FilePermissions, Errno> {
     let bits = u16::try_from(mode).map_err(|_| Errno::Invalid)?;
     FilePermissions::new(bits).map_err(errno)
 }
 
 /// All files belong to root: clients have no users, they have folders.
-fn context() -> MutationContext {
+pub(crate) fn context() -> MutationContext {
     MutationContext::new(0, 0, 0, 0)
 }

@@ -33,6 +33,7 @@ impl RawClient {
     fn new(world: &SharedWorld, number: usize) -> Self {
         let link = world.borrow().links[number].clone();
         let requests = link.requests.shared_mut(&Life::endless());
+        let (requests, _) = requests.split_at(proto::fs::open_files::AT);
         Self {
             table: Client::attach(requests, link.completions.shared_ref()).unwrap(),
             data: link.to_service.shared_mut(&Life::endless()),
@@ -163,9 +164,9 @@ fn clients_that_send_nonsense() {
     let handles = [0, 1, 2, 8, 11, 12, 13, u32::MAX];
     for round in 0..4000 {
         let mut request = RequestWire {
-            version: (if random.below(20) == 0 { 2 } else { VERSION }).into(),
-            operation: (random.below(17) as u16).into(),
-            flags: (random.below(1 << 9) as u32).into(),
+            version: (if random.below(20) == 0 { 9 } else { VERSION }).into(),
+            operation: (random.below(21) as u16).into(),
+            flags: (random.below(1 << 15) as u32).into(),
             offset: (random.next() >> random.below(64)).into(),
             offset_high: (random.next() >> random.below(64)).into(),
             second_length: (random.next() as u32 >> random.below(32)).into(),

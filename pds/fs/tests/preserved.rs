@@ -35,6 +35,11 @@ fn script() -> Vec<Step> {
         Step::Append(name("/e"), file(b'e', 36_000)),
         Step::Unlink(name("/a")),
         Step::Append(name("/e"), file(b'f', 20_000)),
+        Step::Link(name("/e"), name("/d0/f1")),
+        Step::Symlink(name("d0/f1"), name("/l")),
+        Step::Chmod(name("/l"), 0o600),
+        Step::Unlink(name("/e")),
+        Step::UnlinkOpen(name("/d0/f1")),
     ]
 }
 
@@ -49,9 +54,9 @@ fn run(world: &SharedWorld, context: &str) -> Tree {
         );
         // Evicts what was written before, so that it is read again.
         for path in ["/a", "/e", "/d0/f0"] {
-            if let Some(Some(bytes)) = model.get(path) {
+            if let Some(bytes) = workload::contents(&model, path) {
                 assert!(
-                    client(world, 0).read(path).as_ref() == Ok(bytes),
+                    client(world, 0).read(path).as_deref() == Ok(bytes),
                     "{context}: {path}"
                 );
             }

@@ -20,7 +20,7 @@ use alloc::string::{String, ToString};
 
 use fs_client::{Errno, Error, FileSystem};
 use sel4_microkit::{ChannelSet, Handler, Infallible, protection_domain};
-use test_fs_service::model::{self, Random, Step, Tree};
+use test_fs_service::model::{self, Node, Random, Step, Tree};
 use test_fs_service::settings::{BYTES, Mode, Settings};
 use test_fs_service::{run, sums};
 use topology::Topology;
@@ -62,8 +62,8 @@ impl Test {
             let left = run::read_tree(&self.fs, &folder).map_err(wrong)?;
             for (path, contents) in left.iter().rev() {
                 let removed = match contents {
-                    Some(_) => self.fs.remove_file(path),
-                    None => self.fs.remove_dir(path),
+                    Node::Folder => self.fs.remove_dir(path),
+                    _ => self.fs.remove_file(path),
                 };
                 removed.map_err(wrong)?;
             }

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use chaos_service::killer::Killer;
 use fs_client::{Errno, Error, File, OpenOptions};
-use test_fs_service::model::Step;
+use test_fs_service::model::{self, Node, Step};
 use test_fs_service::settings::Settings;
 use topology::Topology;
 
@@ -49,10 +49,16 @@ impl Test {
             Step::Sync,
             Step::Truncate(name("d0/f0"), 7001),
             Step::Truncate(name("d0/f0"), 70_000),
+            Step::Link(name("d0/f0"), name("f2")),
+            Step::Symlink("f2".to_string(), name("l0")),
+            Step::Chmod(name("l0"), 0o600 + u32::from(round)),
+            Step::Touch(name("f2"), 1_000_000_000 + i64::from(round)),
+            Step::Unlink(name("l0")),
+            Step::Unlink(name("f2")),
             Step::Rename(name("d0/f0"), name("f1")),
             Step::CreateNew(name("d0/f0")),
             Step::Rename(name("f1"), name("d0/f0")),
-            Step::Unlink(name("d0/f0")),
+            Step::UnlinkOpen(name("d0/f0")),
             Step::Rmdir(name("d0")),
             Step::Rmdir(name("d0")),
         ]
@@ -168,18 +174,18 @@ impl Test {
             let written = self.fs.write(&path, &contents);
             match written.and_then(|()| self.fs.sync()) {
                 Ok(()) => {
-                    self.model.insert(path, Some(contents));
+                    self.model.insert(path, Node::file(contents));
                 }
                 Err(Error::Errno(Errno::Io)) => failures += 1,
                 Err(error) => return Err(format!("a failing disk says: {error}")),
             }
         }
-        for (path, contents) in &self.model {
+        for path in self.model.keys() {
             let found = self
                 .fs
                 .read(path)
                 .map_err(|error| format!("{path}: {error}"))?;
-            if Some(found) != *contents {
+            if Some(&*found) != model::contents(&self.model, path) {
                 return Err(format!("{path} has wrong bytes"));
             }
         }

@@ -9,7 +9,7 @@ use alloc::string::String;
 
 use sel4_shared_memory::Crc32c;
 
-use crate::model::Tree;
+use crate::model::{self, Tree};
 
 /// Ending of the list's name; before it, the name of the client.
 pub const ENDING: &str = ".sums";
@@ -22,8 +22,7 @@ pub fn line(path: &str, bytes: &[u8]) -> String {
 
 /// The whole list.
 pub fn list(tree: &Tree) -> String {
-    let files = tree.iter();
-    files
-        .filter_map(|(path, bytes)| Some(line(path, bytes.as_ref()?)))
+    tree.keys()
+        .filter_map(|path| Some(line(path, model::contents(tree, path)?)))
         .collect()
 }

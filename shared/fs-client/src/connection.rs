@@ -16,6 +16,7 @@ use sel4_shared_memory::{SharedMut, SharedRef};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::direct::Direct;
+use crate::open_files::OpenFiles;
 use crate::{Error, Peer};
 
 /// The regions shared with the file service.
@@ -43,15 +44,20 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn attach(regions: Regions, peer: Box<dyn Peer>) -> Result<Self, AttachError> {
-        Ok(Self {
-            table: Client::attach(regions.requests, regions.completions)?,
+    pub(crate) fn attach(
+        regions: Regions,
+        peer: Box<dyn Peer>,
+    ) -> Result<(Self, OpenFiles), AttachError> {
+        let (requests, open) = OpenFiles::attach(regions.requests);
+        let connection = Self {
+            table: Client::attach(requests, regions.completions)?,
             output: regions.output,
             input: regions.input,
             peer,
             drained: false,
             direct: None,
-        })
+        };
+        Ok((connection, open))
     }
 
     pub(crate) fn server_epoch(&self) -> Option<u32> {
@@ -79,12 +85,22 @@ impl Connection {
         first: &str,
         second: &str,
     ) -> Result<RequestWire, Error> {
+        self.request_with_names(operation, first.as_bytes(), second.as_bytes())
+    }
+
+    /// The same with any bytes.
+    pub(crate) fn request_with_names(
+        &mut self,
+        operation: Operation,
+        first: &[u8],
+        second: &[u8],
+    ) -> Result<RequestWire, Error> {
         if first.len() + second.len() > self.transfer_max() {
             return Err(Errno::NameTooLong.into());
         }
         self.drain();
-        self.output.write_bytes(0, first.as_bytes());
-        self.output.write_bytes(first.len(), second.as_bytes());
+        self.output.write_bytes(0, first);
+        self.output.write_bytes(first.len(), second);
         let mut request = self.request(operation);
         request.input = Place {
             offset: 0.into(),

@@ -31,7 +31,8 @@ use proto::fs::{
 use request_table::{AttachError, Client, SLOTS};
 use sel4_shared_memory::{SharedMut, SharedRef};
 
-use crate::{Error, Metadata, OpenOptions, Regions};
+use crate::open_files::OpenFiles;
+use crate::{Attributes, Error, Metadata, OpenOptions, Regions};
 
 /// Names a request until its answer has come. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,10 +47,12 @@ pub enum Refused {
     Errno(Errno),
 }
 
-/// A file that was opened. Dropping it closes it.
+/// A file that was opened; [`Requests::close`] closes it. One that nobody closes stays on the disk for as
+/// long as this program lives, also without a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opened {
     handle: Handle,
+    entry: Option<usize>,
     kind: Kind,
     options: OpenOptions,
     size: u64,
@@ -102,6 +105,7 @@ struct Waiting {
 
 /// The file service, for a program that does not wait.
 pub struct Requests {
+    open: OpenFiles,
     table: Client<RequestWire, CompletionWire>,
     output: SharedMut,
     input: SharedRef,
@@ -129,8 +133,10 @@ impl Requests {
         let depth = depth.clamp(1, SLOTS);
         let bytes = regions.output.len().min(regions.input.len()) / depth;
         let strip_bytes = bytes.min(TRANSFER_BYTES_MAX as usize) & !7;
+        let (table, open) = OpenFiles::attach(regions.requests);
         let mut requests = Self {
-            table: Client::attach(regions.requests, regions.completions)?,
+            open,
+            table: Client::attach(table, regions.completions)?,
             output: regions.output,
             input: regions.input,
             strip_bytes,
@@ -222,12 +228,24 @@ impl Requests {
     ///
     /// When the request cannot be made; what comes of it is in the answer.
     pub fn open(&mut self, path: &str, options: &OpenOptions) -> Result<Token, Refused> {
+        let waits = |waiting: &Waiting| matches!(waiting.expected, Expected::Opened(_));
+        let opening = self.waiting.iter().flatten().filter(|w| waits(w)).count();
+        if !self.open.has_room_for(opening + 1) {
+            return Err(Refused::Errno(Errno::TooManyOpen));
+        }
         let (flags, mode) = options.wire();
         let expected = Expected::Opened(*options);
         self.submit(Operation::Open, expected, &[path.as_bytes()], |request| {
             request.flags = flags.into();
             request.mode = mode.into();
         })
+    }
+
+    /// Closes a file. Requests for it that are under way go on.
+    pub fn close(&mut self, file: Opened) {
+        if let Some(entry) = file.entry {
+            self.open.clear_if(entry, &file.handle);
+        }
     }
 
     /// Reads at an offset.
@@ -352,6 +370,42 @@ impl Requests {
         })
     }
 
+    /// Gives a file one more name.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::open`].
+    pub fn hard_link(&mut self, file: &str, name: &str) -> Result<Token, Refused> {
+        let names = [file.as_bytes(), name.as_bytes()];
+        self.submit(Operation::Link, Expected::Done, &names, |_| ())
+    }
+
+    /// Makes a symbolic link.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::open`].
+    pub fn symlink(&mut self, target: &str, name: &str) -> Result<Token, Refused> {
+        let names = [target.as_bytes(), name.as_bytes()];
+        self.submit(Operation::Symlink, Expected::Done, &names, |_| ())
+    }
+
+    /// Sets attributes of an open file.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::open`].
+    pub fn set_attributes(
+        &mut self,
+        file: &Opened,
+        attributes: &Attributes,
+    ) -> Result<Token, Refused> {
+        self.submit(Operation::SetAttributes, Expected::Done, &[], |request| {
+            request.handle = file.handle;
+            attributes.fill(request);
+        })
+    }
+
     /// The next answer, if there is one. To be called until there is none, whenever the service notifies.
     pub fn next_answer(&mut self) -> Option<(Token, Result<Answer, Error>)> {
         loop {
@@ -375,7 +429,7 @@ impl Requests {
     }
 
     fn answer(
-        &self,
+        &mut self,
         waiting: &Waiting,
         completion: &CompletionWire,
     ) -> Option<Result<Answer, Error>> {
@@ -396,6 +450,7 @@ impl Requests {
                 .map(|kind| {
                     Answer::Opened(Opened {
                         handle: completion.handle,
+                        entry: self.open.set(&completion.handle),
                         kind,
                         options,
                         size: value,

@@ -3,12 +3,15 @@
 
 //! Open files. All that there is to know about one is here, in the program's own memory.
 
+use alloc::rc::Rc;
+
 use embedded_io::{ErrorType, Read, Seek, SeekFrom, Write};
 use proto::fs::{
-    Errno, Handle, Kind, OPEN_CREATE, OPEN_DIRECTORY, OPEN_EXCLUSIVE, OPEN_READ, OPEN_TRUNCATE,
-    OPEN_WRITE, Operation, StatWire,
+    Errno, Handle, Kind, OPEN_CREATE, OPEN_DIRECTORY, OPEN_EXCLUSIVE, OPEN_NO_FOLLOW, OPEN_READ,
+    OPEN_TRUNCATE, OPEN_WRITE, Operation, StatWire,
 };
 
+use crate::open_files::{Entry, OpenFiles};
 use crate::{Error, FileSystem, Metadata};
 
 /// How to open a file, as in `std::fs`.
@@ -81,6 +84,12 @@ impl OpenOptions {
         self.with(OPEN_DIRECTORY, on)
     }
 
+    /// Fails with `ELOOP` when the path ends at a symbolic link.
+    #[must_use]
+    pub const fn no_follow(self, on: bool) -> Self {
+        self.with(OPEN_NO_FOLLOW, on)
+    }
+
     /// Permission bits of a new file; 0o644 when this is not called.
     #[must_use]
     pub const fn mode(mut self, mode: u32) -> Self {
@@ -114,6 +123,9 @@ impl OpenOptions {
     ///
     /// As `open` in POSIX.
     pub fn open(&self, fs: &FileSystem, path: &str) -> Result<File, Error> {
+        if !fs.open.borrow().has_room() {
+            return Err(Errno::TooManyOpen.into());
+        }
         let completion = fs.call(|connection| {
             let mut request = connection.request_with_paths(Operation::Open, path, "")?;
             let (flags, mode) = self.wire();
@@ -127,10 +139,12 @@ impl OpenOptions {
     }
 }
 
-/// An open file. Dropping it closes it; the service need not know.
+/// An open file. Dropping it and its clones closes it; the service need not be asked for that.
 #[derive(Clone)]
 pub struct File {
     fs: FileSystem,
+    /// Says that it is open.
+    _entry: Rc<Entry>,
     handle: Handle,
     kind: Kind,
     options: OpenOptions,
@@ -152,6 +166,7 @@ impl File {
         position: u64,
     ) -> Self {
         Self {
+            _entry: Rc::new(OpenFiles::enter(&fs.open, &handle)),
             fs: fs.clone(),
             handle,
             kind,
@@ -180,6 +195,10 @@ impl File {
             .create(true)
             .truncate(true)
             .open(fs, path)
+    }
+
+    pub(crate) fn file_system(&self) -> &FileSystem {
+        &self.fs
     }
 
     /// What names the file to the service. Survives restarts of everything.
@@ -316,6 +335,15 @@ impl File {
     ///
     /// As `fsync` in POSIX.
     pub fn sync_all(&self) -> Result<(), Error> {
+        self.fs.sync()
+    }
+
+    /// The same: what is acknowledged is in one journal, data and attributes.
+    ///
+    /// # Errors
+    ///
+    /// As `fdatasync` in POSIX.
+    pub fn sync_data(&self) -> Result<(), Error> {
         self.fs.sync()
     }
 

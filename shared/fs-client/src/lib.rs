@@ -32,6 +32,7 @@
 
 extern crate alloc;
 
+mod attributes;
 mod connection;
 mod direct;
 mod directory;
@@ -39,9 +40,11 @@ mod error;
 pub mod events;
 mod file;
 mod metadata;
+mod open_files;
 mod peer;
 mod record;
 
+pub use attributes::{Attributes, Time};
 pub use connection::Regions;
 pub use direct::DirectRegions;
 pub use directory::{DirEntry, ReadDir};
@@ -60,17 +63,21 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use proto::fs::{Operation, RENAME_NO_REPLACE, RequestWire, StatWire, StatfsWire};
+use proto::fs::{
+    NO_FOLLOW, Operation, PATH_BYTES_MAX, RENAME_NO_REPLACE, RequestWire, StatWire, StatfsWire,
+};
 use request_table::AttachError;
 use zerocopy::FromBytes;
 
 use connection::Connection;
 use direct::Direct;
+use open_files::OpenFiles;
 
 /// The file service, as one client sees it. Clones share the connection.
 #[derive(Clone)]
 pub struct FileSystem {
     connection: Rc<RefCell<Connection>>,
+    open: Rc<RefCell<OpenFiles>>,
 }
 
 impl FileSystem {
@@ -80,9 +87,10 @@ impl FileSystem {
     ///
     /// When a region is too small.
     pub fn attach(regions: Regions, peer: impl Peer + 'static) -> Result<Self, AttachError> {
-        let connection = Connection::attach(regions, Box::new(peer))?;
+        let (connection, open) = Connection::attach(regions, Box::new(peer))?;
         Ok(Self {
             connection: Rc::new(RefCell::new(connection)),
+            open: Rc::new(RefCell::new(open)),
         })
     }
 
@@ -143,7 +151,7 @@ impl FileSystem {
         self.call_paths(Operation::Rmdir, (path, ""), 0, 0)
     }
 
-    /// Removes a file. Who has it open gets `ESTALE` from now on.
+    /// Removes a name of a file. Who has it open goes on as before; it is gone when nobody has.
     ///
     /// # Errors
     ///
@@ -170,14 +178,65 @@ impl FileSystem {
         self.call_paths(Operation::Rename, (from, to), RENAME_NO_REPLACE, 0)
     }
 
+    /// Gives a file one more name.
+    ///
+    /// # Errors
+    ///
+    /// As `link` in POSIX; a symbolic link is not followed.
+    pub fn hard_link(&self, file: &str, name: &str) -> Result<(), Error> {
+        self.call_paths(Operation::Link, (file, name), 0, 0)
+    }
+
+    /// Makes a symbolic link.
+    ///
+    /// # Errors
+    ///
+    /// As `symlink` in POSIX.
+    pub fn symlink(&self, target: &str, name: &str) -> Result<(), Error> {
+        self.call_paths(Operation::Symlink, (target, name), 0, 0)
+    }
+
+    /// Reads a symbolic link.
+    ///
+    /// # Errors
+    ///
+    /// As `readlink` in POSIX.
+    pub fn read_link(&self, path: &str) -> Result<Vec<u8>, Error> {
+        let mut connection = self.connection.borrow_mut();
+        let mut request = connection.request_with_paths(Operation::Readlink, path, "")?;
+        let room = (PATH_BYTES_MAX as usize).min(connection.transfer_max());
+        request.output.length = (room as u32).into();
+        let length = connection.call(&request)?.value.get() as usize;
+        if length > room {
+            return Err(Error::BadAnswer);
+        }
+        let mut target = vec![0; length];
+        connection.load(&mut target);
+        Ok(target)
+    }
+
     /// Describes a file.
     ///
     /// # Errors
     ///
     /// As `stat` in POSIX.
     pub fn metadata(&self, path: &str) -> Result<Metadata, Error> {
+        self.stat(path, 0)
+    }
+
+    /// Describes a file, or the symbolic link at the end of the path.
+    ///
+    /// # Errors
+    ///
+    /// As `lstat` in POSIX.
+    pub fn symlink_metadata(&self, path: &str) -> Result<Metadata, Error> {
+        self.stat(path, NO_FOLLOW)
+    }
+
+    fn stat(&self, path: &str, flags: u32) -> Result<Metadata, Error> {
         let mut connection = self.connection.borrow_mut();
         let mut request = connection.request_with_paths(Operation::Stat, path, "")?;
+        request.flags = flags.into();
         request.output.length = (size_of::<StatWire>() as u32).into();
         connection.call(&request)?;
         Ok(connection.answer::<StatWire>().into())

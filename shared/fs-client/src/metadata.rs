@@ -44,6 +44,11 @@ impl Metadata {
         self.file_type() == Kind::File
     }
 
+    /// Whether it is a symbolic link.
+    pub fn is_symlink(&self) -> bool {
+        self.file_type() == Kind::Symlink
+    }
+
     /// Permission bits.
     pub fn permissions(&self) -> u32 {
         self.wire.mode.get() & 0o7777
@@ -74,19 +79,19 @@ impl Metadata {
         (self.wire.uid.get(), self.wire.gid.get())
     }
 
-    /// Last access, in seconds since 1970.
-    pub fn accessed(&self) -> u64 {
-        u64::from(self.wire.atime.get())
+    /// Last access, in nanoseconds since 1970.
+    pub fn accessed(&self) -> i64 {
+        self.wire.atime.get()
     }
 
-    /// Last change of anything, in seconds since 1970.
-    pub fn changed(&self) -> u64 {
-        u64::from(self.wire.ctime.get())
+    /// Last change of anything, in nanoseconds since 1970.
+    pub fn changed(&self) -> i64 {
+        self.wire.ctime.get()
     }
 
-    /// Last change of the contents, in seconds since 1970.
-    pub fn modified(&self) -> u64 {
-        u64::from(self.wire.mtime.get())
+    /// Last change of the contents, in nanoseconds since 1970.
+    pub fn modified(&self) -> i64 {
+        self.wire.mtime.get()
     }
 }
 

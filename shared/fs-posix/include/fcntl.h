@@ -25,6 +25,9 @@
 #define O_CLOEXEC 02000000
 #define O_SYNC 04010000
 
+#define AT_FDCWD (-100)
+#define AT_SYMLINK_NOFOLLOW 0x100
+
 #define F_DUPFD 0
 #define F_GETFD 1
 #define F_SETFD 2

@@ -35,6 +35,8 @@ void sync(void) KINTSUGI_NAME(sync);
 int dup(int descriptor) KINTSUGI_NAME(dup);
 int dup2(int descriptor, int wanted) KINTSUGI_NAME(dup2);
 int unlink(const char *path) KINTSUGI_NAME(unlink);
+int link(const char *file, const char *name) KINTSUGI_NAME(link);
+int symlink(const char *target, const char *name) KINTSUGI_NAME(symlink);
 int rmdir(const char *path) KINTSUGI_NAME(rmdir);
 int access(const char *path, int mode) KINTSUGI_NAME(access);
 char *getcwd(char *path, size_t bytes) KINTSUGI_NAME(getcwd);

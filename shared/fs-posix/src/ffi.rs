@@ -10,11 +10,13 @@
 //!
 //! A protection domain has one thread: the state is one static variable without a lock.
 
+mod attributes;
 mod files;
 mod folders;
 mod names;
 mod wire;
 
+pub use attributes::*;
 pub use files::*;
 pub use folders::*;
 pub use names::*;

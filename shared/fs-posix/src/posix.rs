@@ -14,7 +14,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use fs_client::{DirEntry, Error, FileSystem, FileType, Metadata, OpenOptions, ReadDir};
+use fs_client::{
+    Attributes, DirEntry, Error, FileSystem, FileType, Metadata, OpenOptions, ReadDir,
+};
 
 pub use description::{Description, Whence};
 
@@ -69,6 +71,7 @@ pub mod flags {
     pub const O_APPEND: i32 = 0o2000;
     pub const O_DSYNC: i32 = 0o10000;
     pub const O_DIRECTORY: i32 = 0o40000;
+    pub const O_NOFOLLOW: i32 = 0o100_000;
 }
 use flags::*;
 
@@ -161,6 +164,7 @@ impl Posix {
             .create(has(O_CREAT) && !has(O_EXCL))
             .truncate(has(O_TRUNC))
             .directory(has(O_DIRECTORY))
+            .no_follow(has(O_NOFOLLOW))
             .mode(mode & 0o7777 & !self.mask);
         let options = match has(O_CREAT) && has(O_EXCL) {
             true => options.create_new(true),
@@ -210,13 +214,63 @@ impl Posix {
         self.enter(description, index)
     }
 
-    /// `stat`, `lstat`: the service follows links.
+    /// `stat`
     ///
     /// # Errors
     ///
     /// As POSIX.
     pub fn stat(&self, path: &str) -> Result<Metadata, Errno> {
         Ok(self.fs.metadata(&self.path(path)?)?)
+    }
+
+    /// `lstat`
+    ///
+    /// # Errors
+    ///
+    /// As POSIX.
+    pub fn lstat(&self, path: &str) -> Result<Metadata, Errno> {
+        Ok(self.fs.symlink_metadata(&self.path(path)?)?)
+    }
+
+    /// `link`: of a symbolic link, it is one more name of the link.
+    ///
+    /// # Errors
+    ///
+    /// As POSIX.
+    pub fn link(&self, file: &str, name: &str) -> Result<(), Errno> {
+        Ok(self.fs.hard_link(&self.path(file)?, &self.path(name)?)?)
+    }
+
+    /// `symlink`
+    ///
+    /// # Errors
+    ///
+    /// As POSIX.
+    pub fn symlink(&self, target: &str, name: &str) -> Result<(), Errno> {
+        Ok(self.fs.symlink(target, &self.path(name)?)?)
+    }
+
+    /// `readlink`
+    ///
+    /// # Errors
+    ///
+    /// As POSIX.
+    pub fn readlink(&self, path: &str) -> Result<Vec<u8>, Errno> {
+        Ok(self.fs.read_link(&self.path(path)?)?)
+    }
+
+    /// `chmod`, `utimensat`; `follow`: a symbolic link at the end is followed.
+    ///
+    /// # Errors
+    ///
+    /// As POSIX.
+    pub fn set(&self, path: &str, follow: bool, attributes: &Attributes) -> Result<(), Errno> {
+        let path = self.path(path)?;
+        match follow {
+            true => self.fs.set_attributes(&path, attributes)?,
+            false => self.fs.set_symlink_attributes(&path, attributes)?,
+        }
+        Ok(())
     }
 
     /// `access`. There is one user, who may do everything but run what is not marked as a program.

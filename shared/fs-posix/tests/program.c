@@ -144,6 +144,41 @@ static int folders(void)
     return 0;
 }
 
+static int links(void)
+{
+    char bytes[8] = "";
+    struct stat found, other;
+    struct timespec times[2] = { { 7, 8 }, { 0, UTIME_OMIT } };
+    int file = open("/one", O_RDWR | O_CREAT, 0644), line;
+
+    CHECK(file == 3 && write(file, "data", 4) == 4);
+    CHECK(link("/one", "/two") == 0 && stat("/two", &found) == 0 && found.st_nlink == 2);
+    FAILS(link("/one", "/two"), EEXIST);
+    CHECK(symlink("one", "/l") == 0 && lstat("/l", &found) == 0 && S_ISLNK(found.st_mode));
+    CHECK(readlink("/l", bytes, sizeof bytes) == 3 && memcmp(bytes, "one", 3) == 0);
+    CHECK(readlink("/l", bytes, 2) == 2);
+    FAILS(readlink("/one", bytes, 2), EINVAL);
+    FAILS(open("/l", O_RDONLY | O_NOFOLLOW), ELOOP);
+    CHECK(stat("/l", &found) == 0 && stat("/one", &other) == 0 && found.st_ino == other.st_ino);
+    CHECK(chmod("/l", 0600) == 0 && fstat(file, &found) == 0 && (found.st_mode & 07777) == 0600);
+    CHECK(fchmod(file, 0640) == 0 && stat("/two", &found) == 0 && (found.st_mode & 0777) == 0640);
+    CHECK(utimensat(AT_FDCWD, "/l", times, 0) == 0 && fstat(file, &other) == 0);
+    CHECK(other.st_atim.tv_sec == 7 && other.st_atim.tv_nsec == 8);
+    CHECK(other.st_mtim.tv_sec == found.st_mtim.tv_sec);
+    times[1].tv_nsec = -1;
+    FAILS(futimens(file, times), EINVAL);
+    CHECK(futimens(file, 0) == 0 && fstat(file, &found) == 0 && found.st_atim.tv_sec > 7);
+
+    /* Without a name, and still a file. */
+    CHECK(unlink("/l") == 0 && unlink("/one") == 0 && unlink("/two") == 0);
+    CHECK(fstat(file, &found) == 0 && found.st_nlink == 0);
+    CHECK(pwrite(file, "more", 4, 4) == 4 && pread(file, bytes, 8, 0) == 8);
+    CHECK(memcmp(bytes, "datamore", 8) == 0 && close(file) == 0);
+    line = access("/one", F_OK);
+    CHECK(line == -1 && errno == ENOENT);
+    return 0;
+}
+
 static int limits(void)
 {
     static char name[5000];
@@ -175,5 +210,6 @@ int fs_posix_program(void)
 
     line = line ? line : appends();
     line = line ? line : folders();
+    line = line ? line : links();
     return line ? line : limits();
 }

@@ -29,22 +29,30 @@
 //! | [`Operation::Unlink`], [`Operation::Rmdir`] | path | | |
 //! | [`Operation::Rename`] | old path, then new path | `flags` | |
 //! | [`Operation::Readdir`] | | directory, cursor, `length`, place | [`CursorWire`], then `value` = bytes |
-//! | [`Operation::Stat`] | path | place for [`StatWire`] | handle, `kind`, `value` = size |
+//! | [`Operation::Stat`] | path | `flags`, place for [`StatWire`] | handle, `kind`, `value` = size |
 //! | [`Operation::Fstat`] | | handle, place for [`StatWire`] | `kind`, `value` = size |
 //! | [`Operation::Statfs`] | | place for [`StatfsWire`] | |
+//! | [`Operation::Link`] | old path, then new path | | |
+//! | [`Operation::Symlink`] | target, then path | | |
+//! | [`Operation::Readlink`] | path | place | `value` = bytes |
+//! | [`Operation::SetAttributes`] | path, or none and a handle | `flags`, `mode`, times | |
 //!
-//! There is no `close`: the service holds nothing that could be closed.
+//! There is no `close`: the service holds nothing that could be closed. What a client has open it says in a
+//! table of its own ([`open_files`]), so that a file without a name stays as long as somebody has it open.
 
 pub mod direct;
 mod errno;
+pub mod open_files;
+mod stat;
 
 pub use errno::Errno;
+pub use stat::{StatWire, StatfsWire};
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Version of everything in this file. A request of another version is refused with `EPROTO`.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Most bytes that one read or write moves.
 pub const TRANSFER_BYTES_MAX: u32 = 256 * 1024;
@@ -85,10 +93,19 @@ pub enum Operation {
     Fstat = 13,
     /// Describes the file system.
     Statfs = 14,
+    /// Gives a file one more name.
+    Link = 15,
+    /// Makes a symbolic link.
+    Symlink = 16,
+    /// Reads a symbolic link.
+    Readlink = 17,
+    /// Sets permission bits and times: `offset` is the time of access, `offset_high` that of the last change
+    /// of the contents, in nanoseconds since 1970 with a sign.
+    SetAttributes = 18,
 }
 
 impl Operation {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 18] = [
         Self::Open,
         Self::Read,
         Self::Write,
@@ -103,6 +120,10 @@ impl Operation {
         Self::Stat,
         Self::Fstat,
         Self::Statfs,
+        Self::Link,
+        Self::Symlink,
+        Self::Readlink,
+        Self::SetAttributes,
     ];
 
     /// The operation with this number.
@@ -125,41 +146,35 @@ pub const OPEN_EXCLUSIVE: u32 = 1 << 3;
 pub const OPEN_TRUNCATE: u32 = 1 << 4;
 /// `flags` of [`Operation::Open`]: fail if it is no directory.
 pub const OPEN_DIRECTORY: u32 = 1 << 5;
+/// `flags` of [`Operation::Open`]: fail if the path ends at a symbolic link.
+pub const OPEN_NO_FOLLOW: u32 = 1 << 6;
 /// `flags` of [`Operation::Rename`]: fail if the new name is there.
 pub const RENAME_NO_REPLACE: u32 = 1 << 8;
+/// `flags` of [`Operation::Stat`] and [`Operation::SetAttributes`]: a symbolic link at the end is meant
+/// itself.
+pub const NO_FOLLOW: u32 = 1 << 9;
+/// `flags` of [`Operation::SetAttributes`]: the permission bits are set.
+pub const SET_MODE: u32 = 1 << 10;
+/// The time of the last access is set.
+pub const SET_ATIME: u32 = 1 << 11;
+/// The same, to the present.
+pub const SET_ATIME_NOW: u32 = 1 << 12;
+/// The time of the last change of the contents is set.
+pub const SET_MTIME: u32 = 1 << 13;
+/// The same, to the present.
+pub const SET_MTIME_NOW: u32 = 1 << 14;
+/// All flags of [`Operation::SetAttributes`].
+pub const SET_FLAGS: u32 =
+    NO_FOLLOW | SET_MODE | SET_ATIME | SET_ATIME_NOW | SET_MTIME | SET_MTIME_NOW;
 
 /// All flags of [`Operation::Open`].
-pub const OPEN_FLAGS: u32 =
-    OPEN_READ | OPEN_WRITE | OPEN_CREATE | OPEN_EXCLUSIVE | OPEN_TRUNCATE | OPEN_DIRECTORY;
-
-impl core::fmt::Display for Errno {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::Perm => "operation not permitted",
-            Self::NoEntry => "no such file or directory",
-            Self::Io => "input/output error",
-            Self::BadHandle => "bad file handle",
-            Self::NoMemory => "no memory",
-            Self::Exists => "file exists",
-            Self::NoDevice => "no such device",
-            Self::NotDirectory => "not a directory",
-            Self::IsDirectory => "is a directory",
-            Self::Invalid => "invalid argument",
-            Self::FileTooLarge => "file too large",
-            Self::NoSpace => "no space left on device",
-            Self::ReadOnly => "read-only file system",
-            Self::TooManyLinks => "too many links",
-            Self::NameTooLong => "file name too long",
-            Self::NotSupported => "not supported",
-            Self::NotEmpty => "directory not empty",
-            Self::Loop => "too many symbolic links",
-            Self::Protocol => "protocol error",
-            Self::Stale => "stale file handle",
-            Self::NeedsCleaning => "file system needs cleaning",
-            Self::WrongMedium => "no ext4 file system on the disk",
-        })
-    }
-}
+pub const OPEN_FLAGS: u32 = OPEN_READ
+    | OPEN_WRITE
+    | OPEN_CREATE
+    | OPEN_EXCLUSIVE
+    | OPEN_TRUNCATE
+    | OPEN_DIRECTORY
+    | OPEN_NO_FOLLOW;
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -374,84 +389,12 @@ pub struct EntryWire {
     pub reserved: U16,
 }
 
-/// What `stat` says.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    FromBytes,
-    IntoBytes,
-    Immutable,
-    KnownLayout,
-    Unaligned,
-)]
-#[repr(C)]
-pub struct StatWire {
-    /// Bytes.
-    pub size: U64,
-    /// Blocks of 512 bytes in use.
-    pub blocks: U64,
-    /// Inode number.
-    pub inode: U32,
-    /// Type and permission bits, as in POSIX.
-    pub mode: U32,
-    /// Names that the file has.
-    pub links: U32,
-    /// Owner.
-    pub uid: U32,
-    /// Group.
-    pub gid: U32,
-    /// Last change of the contents, seconds since 1970.
-    pub mtime: U32,
-    /// Last change of anything, seconds since 1970.
-    pub ctime: U32,
-    /// Last access, seconds since 1970.
-    pub atime: U32,
-}
-
-/// What `statfs` says.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    FromBytes,
-    IntoBytes,
-    Immutable,
-    KnownLayout,
-    Unaligned,
-)]
-#[repr(C)]
-pub struct StatfsWire {
-    /// Blocks of the file system.
-    pub blocks: U64,
-    /// Free ones.
-    pub blocks_free: U64,
-    /// Free ones for anybody.
-    pub blocks_available: U64,
-    /// Inodes.
-    pub inodes: U64,
-    /// Free ones.
-    pub inodes_free: U64,
-    /// Bytes of a block.
-    pub block_size: U32,
-    /// Zero.
-    pub reserved: U32,
-}
-
 const _: () = assert!(size_of::<Handle>() == 24);
 const _: () = assert!(size_of::<RequestWire>() == 72);
 const _: () = assert!(core::mem::offset_of!(RequestWire, input) == 48);
 const _: () = assert!(size_of::<CompletionWire>() == 48);
 const _: () = assert!(core::mem::offset_of!(CompletionWire, handle) == 24);
 const _: () = assert!(size_of::<EntryWire>() == 8);
-const _: () = assert!(size_of::<StatWire>() == 48);
-const _: () = assert!(size_of::<StatfsWire>() == 48);
 
 #[cfg(test)]
 mod tests;

@@ -367,6 +367,19 @@ where
         self.look_again = true;
     }
 
+    /// Returns the completions whose slots the client has not used again: it may not have acted on them yet.
+    /// Also those of an earlier life.
+    pub fn last_completions(&self) -> impl Iterator<Item = C> + '_ {
+        let layout = self.completion_layout;
+        slots_of(layout.all()).filter_map(move |slot| {
+            let own = self.completions.as_shared_ref();
+            let stamp = Stamp(own.load_u64(layout.stamp(slot)));
+            let theirs = Stamp(self.requests.load_u64(self.request_layout.stamp(slot)));
+            let kept = stamp != Stamp::UNUSED && stamp.sequence() == theirs.sequence();
+            kept.then(|| layout.body(&own, slot, stamp)).flatten()
+        })
+    }
+
     /// Returns how many requests are taken and not completed.
     #[must_use]
     pub const fn taken_count(&self) -> usize {

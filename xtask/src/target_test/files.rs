@@ -24,7 +24,7 @@ const fn settings(mode: Mode, steps: u32, restarts: u32) -> [u8; 20] {
 }
 
 /// Random steps while services die.
-const RANDOM: &[u8] = &settings(Mode::Random, 300, 40);
+const RANDOM: &[u8] = &settings(Mode::Random, 300, 50);
 /// The same, for long.
 const KILLS: &[u8] = &settings(Mode::Random, 5000, 1200);
 /// Every fault point in every operation.

@@ -11,13 +11,14 @@
 //! state after some number of steps, at least those that an acknowledged `fsync` covers.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use test_fs_service::model::{self, Random, Step, Tree};
+use test_fs_service::model::{self, Node, Random, Step, Tree};
 
 use crate::board::Board;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::qemu::{self, End, Machine, Watch};
 use crate::target_test::files::entries;
 use crate::{disk, workspace};
@@ -106,11 +107,12 @@ fn judge(image: &Path, synced: usize) -> Result<()> {
     let mut nearest = String::new();
     for step in 0..synced + STEPS_AHEAD_MAX {
         if step >= synced {
-            if model == found {
+            let expected = copied(&model);
+            if expected == found {
                 return Ok(());
             }
             if step == synced {
-                nearest = model::difference(&model, &found);
+                nearest = model::difference(&expected, &found);
             }
         }
         let next = model::draw(&mut random, FOLDER);
@@ -120,7 +122,7 @@ fn judge(image: &Path, synced: usize) -> Result<()> {
     Err(Error::new(message))
 }
 
-/// Reads a folder of the host.
+/// Reads a folder of the host, into which `debugfs` has copied one of the disk.
 fn tree(folder: &Path, name: &str) -> Result<Tree> {
     let mut tree: Tree = BTreeMap::new();
     let mut folders = vec![(folder.to_path_buf(), name.to_owned())];
@@ -128,13 +130,41 @@ fn tree(folder: &Path, name: &str) -> Result<Tree> {
         for path in entries(&folder)? {
             let last = path.file_name().unwrap_or_default().to_string_lossy();
             let name = format!("{name}/{last}");
-            if path.is_dir() {
+            let node = node(&path)?;
+            if node == Node::Folder {
                 folders.push((path, name.clone()));
-                tree.insert(name, None);
-            } else {
-                tree.insert(name, Some(workspace::read(&path)?));
             }
+            tree.insert(name, node);
         }
     }
     Ok(tree)
+}
+
+fn node(path: &Path) -> Result<Node> {
+    let what = format!("read '{}'", path.display());
+    let found = path.symlink_metadata().context(&what)?;
+    if found.is_dir() {
+        return Ok(Node::Folder);
+    }
+    if found.is_symlink() {
+        let target = path.read_link().context(&what)?;
+        return Ok(Node::Link(target.to_string_lossy().into_owned()));
+    }
+    Ok(Node::File {
+        bytes: workspace::read(path)?,
+        mode: found.mode() & 0o7777,
+        mtime: model::set_time(found.mtime()),
+    })
+}
+
+/// The model as that copy shows it: each name of a file is a file.
+fn copied(model: &Tree) -> Tree {
+    let node = |node: &Node| match node {
+        Node::Same(first) => model[first].clone(),
+        other => other.clone(),
+    };
+    model
+        .iter()
+        .map(|(name, found)| (name.clone(), node(found)))
+        .collect()
 }

@@ -17,6 +17,7 @@ use std::rc::Rc;
 use fs_client::{FileSystem, Peer, Regions};
 use fs_service::clock::InodeClock;
 use fs_service::index::Index;
+use fs_service::limits::Limits;
 use fs_service::seal::{Key, Seals};
 use fs_service::service::{ClientRegions, Service};
 use fs_service::store::Counters;
@@ -54,7 +55,7 @@ impl Link {
         }
     }
 
-    fn client_side(&self) -> Regions {
+    pub fn client_side(&self) -> Regions {
         Regions {
             requests: self.requests.shared_mut(&Life::endless()),
             completions: self.completions.shared_ref(),
@@ -80,6 +81,8 @@ pub struct World {
     pub recorded: u64,
     /// Transactions that a life found complete and wrote again, by lives that have ended.
     redone: u64,
+    /// What clients may see and use.
+    pub limits: Option<Vec<Option<Limits>>>,
     /// Steps after which each next life dies; the last one lives.
     pub deaths: Vec<u64>,
 }
@@ -103,6 +106,7 @@ impl World {
             lives: 0,
             recorded: 0,
             redone: 0,
+            limits: None,
             deaths: Vec::new(),
         }))
     }
@@ -115,6 +119,7 @@ impl World {
         self.lives += 1;
         let disk = SimDisk::new(&self.media, &self.memory, &life);
         let links = self.links.clone();
+        let limits = self.limits.clone();
         let boot = self.boot;
         let boot_key = 7;
         let index = self.index.as_ref();
@@ -131,7 +136,12 @@ impl World {
             };
             let links = links.iter().map(|link| link.service_side(&life)).collect();
             let seals = Seals::new(Key([boot_key, 2]));
-            Service::new(volume, links, epoch, seals).expect("the regions are large enough")
+            let mut service =
+                Service::new(volume, links, epoch, seals).expect("the regions are large enough");
+            if let Some(limits) = limits {
+                service.set_limits(limits);
+            }
+            service
         });
         match started {
             Ok(mut service) => {

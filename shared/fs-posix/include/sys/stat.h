@@ -28,6 +28,9 @@ struct stat {
 #define st_mtime st_mtim.tv_sec
 #define st_ctime st_ctim.tv_sec
 
+#define UTIME_NOW 0x3fffffff
+#define UTIME_OMIT 0x3ffffffe
+
 #define S_IFMT 0170000
 #define S_IFLNK 0120000
 #define S_IFREG 0100000
@@ -57,6 +60,10 @@ int fstat(int descriptor, struct stat *description) KINTSUGI_NAME(fstat);
 int mkdir(const char *path, mode_t mode) KINTSUGI_NAME(mkdir);
 int chmod(const char *path, mode_t mode) KINTSUGI_NAME(chmod);
 int fchmod(int descriptor, mode_t mode) KINTSUGI_NAME(fchmod);
+/* folder is AT_FDCWD; null times are the present. */
+int utimensat(int folder, const char *path, const struct timespec times[2], int flags)
+    KINTSUGI_NAME(utimensat);
+int futimens(int descriptor, const struct timespec times[2]) KINTSUGI_NAME(futimens);
 mode_t umask(mode_t mask) KINTSUGI_NAME(umask);
 #ifdef __cplusplus
 }

@@ -282,12 +282,6 @@ pub extern "C" fn kintsugi_isatty(descriptor: c_int) -> c_int {
     end::<c_int>(found).max(0)
 }
 
-/// `fchmod`: the service does not change permissions.
-#[unsafe(no_mangle)]
-pub extern "C" fn kintsugi_fchmod(descriptor: c_int, _mode: u32) -> c_int {
-    end(with(|posix| posix.with(descriptor, |_| Err(Errno::ENOSYS))))
-}
-
 /// `fchown`: all files are the one user's.
 #[unsafe(no_mangle)]
 pub extern "C" fn kintsugi_fchown(descriptor: c_int, owner: u32, group: u32) -> c_int {

@@ -3,9 +3,10 @@
 
 //! The functions on names, and on the program itself.
 
-use core::ffi::{c_char, c_int, c_void};
+use alloc::string::String;
+use core::ffi::{c_char, c_int};
 
-use crate::posix::Errno;
+use crate::posix::{Errno, Posix};
 
 use super::{Stat, done, end, output, with, with_path, write};
 
@@ -53,27 +54,41 @@ on_path! {
     kintsugi_access(mode: c_int) => |posix, path| posix.access(path, mode);
     /// `truncate`
     kintsugi_truncate(size: i64) => |posix, path| posix.truncate(path, size);
-    /// `chmod`: the service does not change permissions.
-    kintsugi_chmod(_mode: u32) => |posix, path| posix.stat(path).and(Err(Errno::ENOSYS));
     /// `chown`: all files are the one user's.
     kintsugi_chown(owner: u32, group: u32) => |posix, path| {
         posix.stat(path).and(check_owner(owner, group))
     };
-    /// `utimes`: the service does not set times.
-    kintsugi_utimes(_times: *const c_void) => |posix, path| posix.stat(path).and(Err(Errno::ENOSYS));
 }
 
-/// `rename`
-///
-/// # Safety
-///
-/// Both are null or strings.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn kintsugi_rename(from: *const c_char, to: *const c_char) -> c_int {
-    // SAFETY: our caller's promise.
-    let to = unsafe { with_path(to, |_, path| Ok(alloc::string::String::from(path))) };
-    // SAFETY: our caller's promise.
-    done(to.and_then(|to| unsafe { with_path(from, |posix, from| posix.rename(from, &to)) }))
+/// Functions that take two paths and return 0.
+macro_rules! on_paths {
+    ($($(#[$doc:meta])* $name:ident => $work:expr;)*) => {
+        $(
+            $(#[$doc])*
+            ///
+            /// # Safety
+            ///
+            /// Both are null or strings.
+            #[unsafe(no_mangle)]
+            pub unsafe extern "C" fn $name(first: *const c_char, second: *const c_char) -> c_int {
+                // SAFETY: our caller's promise.
+                let second = unsafe { with_path(second, |_, path| Ok(String::from(path))) };
+                // SAFETY: our caller's promise.
+                done(second.and_then(|second| unsafe {
+                    with_path(first, |posix, first| $work(posix, first, &second))
+                }))
+            }
+        )*
+    };
+}
+
+on_paths! {
+    /// `rename`
+    kintsugi_rename => |posix: &mut Posix, from, to| posix.rename(from, to);
+    /// `link`
+    kintsugi_link => |posix: &mut Posix, file, name| posix.link(file, name);
+    /// `symlink`
+    kintsugi_symlink => |posix: &mut Posix, target, name| posix.symlink(target, name);
 }
 
 /// `stat`
@@ -89,7 +104,7 @@ pub unsafe extern "C" fn kintsugi_stat(path: *const c_char, to: *mut Stat) -> c_
     done(found.and_then(|found| unsafe { write(to, found.into()) }))
 }
 
-/// `lstat`: the service follows links.
+/// `lstat`
 ///
 /// # Safety
 ///
@@ -97,23 +112,36 @@ pub unsafe extern "C" fn kintsugi_stat(path: *const c_char, to: *mut Stat) -> c_
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kintsugi_lstat(path: *const c_char, to: *mut Stat) -> c_int {
     // SAFETY: our caller's promise.
-    unsafe { kintsugi_stat(path, to) }
+    let found = unsafe { with_path(path, |posix, path| posix.lstat(path)) };
+    // SAFETY: our caller's promise.
+    done(found.and_then(|found| unsafe { write(to, found.into()) }))
 }
 
-/// `readlink`: as `stat` follows links, nothing is one.
+/// `readlink`
 ///
 /// # Safety
 ///
-/// `path` is null or a string.
+/// `path` is null or a string, `target` is null or valid for writing `length` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kintsugi_readlink(
     path: *const c_char,
-    _target: *mut c_char,
-    _length: usize,
+    target: *mut c_char,
+    length: usize,
 ) -> i64 {
     // SAFETY: our caller's promise.
-    let found = unsafe { with_path(path, |posix, path| posix.stat(path)) };
-    end(found.and(Err(Errno::EINVAL)))
+    let bytes = unsafe { output(target.cast(), length) };
+    // SAFETY: our caller's promise.
+    let found = unsafe { with_path(path, |posix, path| posix.readlink(path)) };
+    end(found.and_then(|found| {
+        let bytes = bytes?;
+        if bytes.is_empty() {
+            return Err(Errno::EINVAL);
+        }
+        // What does not fit is cut off.
+        let count = found.len().min(bytes.len());
+        bytes[..count].copy_from_slice(&found[..count]);
+        Ok(count as i64)
+    }))
 }
 
 /// `getcwd`

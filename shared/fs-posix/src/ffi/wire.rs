@@ -42,9 +42,9 @@ const BLOCK_BYTES: i32 = 4096;
 
 impl From<Metadata> for Stat {
     fn from(found: Metadata) -> Self {
-        let time = |seconds: u64| Timespec {
-            tv_sec: seconds as i64,
-            tv_nsec: 0,
+        let time = |time: i64| Timespec {
+            tv_sec: time.div_euclid(1_000_000_000),
+            tv_nsec: time.rem_euclid(1_000_000_000),
         };
         let (st_uid, st_gid) = found.owner();
         Self {

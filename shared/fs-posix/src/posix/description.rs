@@ -6,7 +6,7 @@
 use alloc::string::String;
 
 use embedded_io::{Read, Seek, SeekFrom, Write};
-use fs_client::{File, FileType, Metadata};
+use fs_client::{Attributes, File, FileType, Metadata};
 
 use super::Errno;
 use super::flags::{O_APPEND, O_DSYNC};
@@ -196,6 +196,15 @@ impl Description {
     /// As POSIX.
     pub fn sync(&self) -> Result<(), Errno> {
         Ok(self.file.sync_all()?)
+    }
+
+    /// `fchmod`, `futimens`
+    ///
+    /// # Errors
+    ///
+    /// As POSIX.
+    pub fn set(&self, attributes: &Attributes) -> Result<(), Errno> {
+        Ok(self.file.set_attributes(attributes)?)
     }
 
     /// `fstat`

@@ -17,6 +17,8 @@ pub enum Errno {
     BadHandle = 9,
     /// No memory.
     NoMemory = 12,
+    /// Permission denied: this client has no folder.
+    Access = 13,
     /// File exists.
     Exists = 17,
     /// No such device: the disk is missing.
@@ -27,6 +29,8 @@ pub enum Errno {
     IsDirectory = 21,
     /// Invalid argument.
     Invalid = 22,
+    /// Too many open files.
+    TooManyOpen = 24,
     /// File too large.
     FileTooLarge = 27,
     /// No space left.
@@ -47,6 +51,8 @@ pub enum Errno {
     Protocol = 71,
     /// The file of this handle is gone.
     Stale = 116,
+    /// The client's share of the disk is used up.
+    Quota = 122,
     /// The disk's file system is damaged, or of a kind that we cannot use.
     NeedsCleaning = 117,
     /// The disk holds no ext4 file system at all.
@@ -54,17 +60,19 @@ pub enum Errno {
 }
 
 impl Errno {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 25] = [
         Self::Perm,
         Self::NoEntry,
         Self::Io,
         Self::BadHandle,
         Self::NoMemory,
+        Self::Access,
         Self::Exists,
         Self::NoDevice,
         Self::NotDirectory,
         Self::IsDirectory,
         Self::Invalid,
+        Self::TooManyOpen,
         Self::FileTooLarge,
         Self::NoSpace,
         Self::ReadOnly,
@@ -75,6 +83,7 @@ impl Errno {
         Self::Loop,
         Self::Protocol,
         Self::Stale,
+        Self::Quota,
         Self::NeedsCleaning,
         Self::WrongMedium,
     ];
@@ -82,5 +91,37 @@ impl Errno {
     /// The error with this number.
     pub fn from_number(number: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|errno| *errno as u32 == number)
+    }
+}
+
+impl core::fmt::Display for Errno {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Perm => "operation not permitted",
+            Self::NoEntry => "no such file or directory",
+            Self::Io => "input/output error",
+            Self::BadHandle => "bad file handle",
+            Self::NoMemory => "no memory",
+            Self::Exists => "file exists",
+            Self::NoDevice => "no such device",
+            Self::Access => "permission denied",
+            Self::TooManyOpen => "too many open files",
+            Self::Quota => "quota exceeded",
+            Self::NotDirectory => "not a directory",
+            Self::IsDirectory => "is a directory",
+            Self::Invalid => "invalid argument",
+            Self::FileTooLarge => "file too large",
+            Self::NoSpace => "no space left on device",
+            Self::ReadOnly => "read-only file system",
+            Self::TooManyLinks => "too many links",
+            Self::NameTooLong => "file name too long",
+            Self::NotSupported => "not supported",
+            Self::NotEmpty => "directory not empty",
+            Self::Loop => "too many symbolic links",
+            Self::Protocol => "protocol error",
+            Self::Stale => "stale file handle",
+            Self::NeedsCleaning => "file system needs cleaning",
+            Self::WrongMedium => "no ext4 file system on the disk",
+        })
     }
 }

@@ -31,7 +31,7 @@ fn golden_request() {
         mode: 0o644.into(),
     };
     let golden: [u8; 72] = [
-        1, 0, 10, 0, 0, 1, 0, 0, // version, operation, flags
+        2, 0, 10, 0, 0, 1, 0, 0, // version, operation, flags
         0x11, 0, 0, 0, 0, 0, 0, 0, 0x33, 0x22, 0, 0, 0, 0, 0, 0, // inode, generation
         0, 0, 0, 0, 0, 0, 0, 0, // seal
         0x99, 0x88, 0x77, 0x66, 0x55, 0x44, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, // offset
@@ -61,11 +61,35 @@ fn golden_completion() {
 #[test]
 fn numbers_are_abi() {
     assert_eq!(Operation::from_number(0), None);
-    assert_eq!(Operation::from_number(15), None);
-    for number in 1..15 {
+    assert_eq!(Operation::from_number(19), None);
+    for number in 1..19 {
         assert_eq!(Operation::from_number(number).unwrap() as u16, number);
     }
     assert_eq!(Errno::from_number(28), Some(Errno::NoSpace));
+    assert_eq!(Errno::from_number(122), Some(Errno::Quota));
     assert_eq!(Errno::from_number(0), None);
     assert_eq!(Kind::from_number(4), Some(Kind::Other));
+}
+
+#[test]
+fn golden_stat() {
+    let stat = StatWire {
+        size: 0x0102.into(),
+        links: 3.into(),
+        mtime: (-2).into(),
+        atime: 1_000_000_007.into(),
+        ..StatWire::default()
+    };
+    let mut golden = [0; 64];
+    golden[..2].copy_from_slice(&[2, 1]);
+    golden[24] = 3;
+    golden[40..48].copy_from_slice(&(-2_i64).to_le_bytes());
+    golden[56..60].copy_from_slice(&1_000_000_007_u32.to_le_bytes());
+    assert_eq!(stat.as_bytes(), golden);
+}
+
+#[test]
+fn the_table_of_open_files_is_behind_the_requests() {
+    assert_eq!(open_files::entry_at(0), 0x6040);
+    assert_eq!(open_files::REGION_BYTES, 0x9040);
 }

@@ -1,0 +1,91 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! One request as one operation: its effects, its record and what it costs its client happen whole or not at
+//! all.
+
+use proto::fs::{CompletionWire, Errno};
+use recovery::fault_point;
+use sel4_shared_memory::SharedMut;
+
+use crate::disk::Disk;
+use crate::operations::Failure;
+use crate::request::Request;
+use crate::volume::Volume;
+
+/// Whose request it is.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordPlace {
+    /// Number of the client.
+    pub client: usize,
+    /// Its slot.
+    pub slot: usize,
+    /// Its sequence number.
+    pub sequence: u64,
+}
+
+impl<D: Disk> Volume<D> {
+    /// Finds what a request returned, if its effects are on the disk.
+    pub(crate) fn recorded(
+        &mut self,
+        place: &RecordPlace,
+    ) -> Result<Option<CompletionWire>, Errno> {
+        let mut store = self.store.borrow_mut();
+        self.results()
+            .find(&mut store, place.client, place.slot, place.sequence)
+            .map_err(|_| Errno::Io)
+    }
+
+    /// Runs a request with its record as one operation: all of it happens, or nothing.
+    pub(crate) fn run_whole(
+        &mut self,
+        request: &Request,
+        place: &RecordPlace,
+        output: &mut SharedMut,
+    ) -> Result<CompletionWire, Errno> {
+        if self.has_failed() {
+            return Err(Errno::Io);
+        }
+        let changes = request.changes();
+        if changes {
+            self.forget_maps(request);
+        }
+        let before = self.before_charge();
+        let outcome = self.run(request, output);
+        let outcome = outcome.and_then(|completion| {
+            if changes {
+                fault_point!("fs.mid_operation");
+                if !core::mem::take(&mut self.past_ext4) {
+                    self.finish().map_err(Failure::Broken)?;
+                    self.charge(before)?;
+                }
+                self.record(place, &completion).map_err(Failure::Broken)?;
+            }
+            // A read may have changed a time of access.
+            self.end_operation().map_err(Failure::Broken)?;
+            Ok(completion)
+        });
+        match outcome {
+            Ok(completion) => Ok(completion),
+            Err(Failure::Refused(errno)) => Err(errno),
+            Err(Failure::Broken(errno)) => {
+                self.roll_back()
+                    .inspect_err(|again| log::error!("roll back: {again}"))?;
+                Err(errno)
+            }
+        }
+    }
+
+    fn record(&mut self, place: &RecordPlace, completion: &CompletionWire) -> Result<(), Errno> {
+        let mut store = self.store.borrow_mut();
+        self.results()
+            .record(
+                &mut store,
+                place.client,
+                place.slot,
+                place.sequence,
+                completion,
+            )
+            .map_err(|_| Errno::Io)
+    }
+}
