@@ -43,6 +43,8 @@ const DISK_MEGABYTES: u64 = 64;
 const LARGEST_BYTES: usize = 8 << 20;
 /// Lines of the output that are shown when it ended badly.
 const TAIL_LINES: usize = 25;
+/// After a reset, the record of the death that led to it has this.
+const RESET: &str = " action=reset";
 
 /// Runs the command.
 ///
@@ -113,7 +115,7 @@ fn boot(
     let watch = Watch {
         until: vec![run::PASS.to_owned()],
         all: Vec::new(),
-        fail: vec![run::FAIL.to_owned()],
+        fail: vec![run::FAIL.to_owned(), RESET.to_owned()],
         timeout: Some(Duration::from_secs(args.timeout)),
         echo: args.verbose,
         each_line: (!args.verbose).then_some(show_progress),
@@ -202,6 +204,10 @@ fn print(report: &Report, args: &DemoArgs, finished: &Finished) {
 
 /// The application's words, and with them those of the file service, which knows more.
 fn failed(line: &str, output: &str) -> Error {
+    if line.contains(RESET) {
+        let why = "a PD was killed more often than policy.toml grants restarts";
+        return Error::new(format!("the machine was reset: {}", line.trim())).help(why);
+    }
     let reason = line
         .split_once(run::FAIL)
         .map_or(line, |(_, reason)| reason);
