@@ -48,6 +48,10 @@ pub mod word {
     pub const CONTROL_TRIAL: usize = 0;
     /// The injector's page: not 0 when the application is to end.
     pub const CONTROL_END: usize = 1;
+    /// The injector's page, for the host alone: a trial begins.
+    pub const BEGIN: usize = 64;
+    /// The injector's page, for the host alone: a period has passed.
+    pub const TICK: usize = 65;
 }
 
 /// Words of a board.

@@ -66,10 +66,10 @@ fn init() -> impl Handler {
     handler
 }
 
-/// Not twice within a second: a disk that is really broken gives every life the same answer.
+/// Not twice within a tenth of a second: a disk that is really broken gives every life the same answer.
 fn may_doubt() -> bool {
     let born = recovery::fault_ticks().unwrap_or(0);
-    recovery::ticks().wrapping_sub(born) >= recovery::ticks_per_second()
+    recovery::ticks().wrapping_sub(born) >= recovery::ticks_per_second() / 10
 }
 
 /// A life with work waiting does that first, and then says that it was ready.

@@ -183,10 +183,10 @@ fn mount(
 }
 
 /// Shortest time between two lives that end for a second opinion.
-const DOUBT_PAUSE_S: u64 = 1;
+const DOUBT_PAUSE_MS: u64 = 200;
 
 fn may_doubt(state: &mut SharedMut) -> bool {
-    let pause = DOUBT_PAUSE_S * recovery::ticks_per_second();
+    let pause = DOUBT_PAUSE_MS * (recovery::ticks_per_second() / 1_000);
     state::may_doubt(state, recovery::ticks(), pause)
 }
 

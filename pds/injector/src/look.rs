@@ -118,6 +118,11 @@ impl Machine {
         snapshot
     }
 
+    /// Tells the host that a trial begins, or that a period has passed: it watches these words.
+    pub fn tell_host(&mut self, word: usize, value: u64) {
+        self.control.store_u64(word * 8, value);
+    }
+
     /// What the host has done, if it makes the faults.
     pub fn made(&self) -> Option<Made> {
         let mut words = [0; Made::WORDS];

@@ -22,8 +22,9 @@ use crate::{Results, outside, rest};
 const ROUNDS: u64 = 2;
 /// A system that goes wrong again and again for so many times the time after which it is lost is lost too.
 const ENDLESS: u64 = 2;
-/// So is one that shows so many errors to its application.
+/// So is one that shows so many errors to its application, for so long.
 const ERRORS_MAX: u64 = 1_000;
+const ERRORS_NS: u64 = 3_000_000_000;
 /// Firings of timers that a trial has to see, so that a time service that stands still shows.
 const FIRINGS: u64 = 3;
 /// End of the records.
@@ -176,7 +177,8 @@ fn observe(
             return (now, evidence);
         }
         let endless = now.since(before) > lost_after_ns * ENDLESS
-            || evidence.troubles.iter().sum::<u64>() > ERRORS_MAX;
+            || (evidence.troubles.iter().sum::<u64>() > ERRORS_MAX
+                && now.since(before) > ERRORS_NS);
         if endless || now.since(&since) > lost_after_ns {
             let silent =
                 (1..VICTIMS.len()).filter(|index| now.beats[*index] == since.beats[*index]);

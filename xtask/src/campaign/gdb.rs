@@ -7,6 +7,7 @@
 //! QEMU's breakpoints are addresses that its translator knows: the guest's memory stays as it is. They hold
 //! in every address space, so whoever sets one has to look who was stopped.
 
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -31,6 +32,7 @@ pub const REGISTERS: usize = 33;
 pub struct Gdb {
     stream: UnixStream,
     received: Vec<u8>,
+    watched: BTreeSet<u64>,
 }
 
 impl Gdb {
@@ -45,6 +47,8 @@ impl Gdb {
         gdb.ask("?")?;
         // The stub also says by itself that the machine has stopped, before or after that.
         while gdb.receive(SETTLE)?.is_some() {}
+        // Only who has asked for their description may change single registers.
+        gdb.ask("qXfer:features:read:target.xml:0,ffb")?;
         Ok(gdb)
     }
 
@@ -52,6 +56,7 @@ impl Gdb {
         Self {
             stream,
             received: Vec::new(),
+            watched: BTreeSet::new(),
         }
     }
 
@@ -120,13 +125,39 @@ impl Gdb {
         self.order(&format!("{letter}1,{address:x},4"))
     }
 
-    /// Lets the guest run on from where it stands, also when a breakpoint is there.
+    /// Lets the guest stop, or not, whenever anybody is about to write to the word at `address`.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU does not do it.
+    pub fn set_watchpoint(&mut self, address: u64, on: bool) -> Result<()> {
+        match on {
+            true => self.watched.insert(address),
+            false => self.watched.remove(&address),
+        };
+        self.watch(address, on)
+    }
+
+    fn watch(&mut self, address: u64, on: bool) -> Result<()> {
+        let letter = if on { 'Z' } else { 'z' };
+        self.order(&format!("{letter}2,{address:x},8"))
+    }
+
+    /// Lets the guest run on from where it has stopped, past what it has stopped at.
     ///
     /// # Errors
     ///
     /// When QEMU does not answer.
-    pub fn go_on(&mut self) -> Result<()> {
-        self.step()?;
+    pub fn go_on(&mut self, from: Stop) -> Result<()> {
+        match from {
+            // Else the step would end where it began.
+            Stop::Written(address) if self.watched.contains(&address) => {
+                self.watch(address, false)?;
+                self.step()?;
+                self.watch(address, true)?;
+            }
+            _ => self.step()?,
+        }
         self.send("c")
     }
 
@@ -139,13 +170,13 @@ impl Gdb {
         self.ask("s").map(|_| ())
     }
 
-    /// Waits for a running guest to stop; says whether it has.
+    /// Waits for a running guest to stop; says why it has.
     ///
     /// # Errors
     ///
     /// When QEMU has ended.
-    pub fn stopped(&mut self, patience: Duration) -> Result<bool> {
-        Ok(self.receive(patience)?.is_some())
+    pub fn stopped(&mut self, patience: Duration) -> Result<Option<Stop>> {
+        Ok(self.receive(patience)?.map(|text| stop(&text)))
     }
 
     /// General registers, SP and PC of the stopped guest.
@@ -242,6 +273,22 @@ impl Gdb {
     }
 }
 
+/// Why the guest has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Somebody is about to write to this address.
+    Written(u64),
+    /// A breakpoint, or anything else.
+    Elsewhere,
+}
+
+fn stop(text: &str) -> Stop {
+    let written = text.split_once(";watch:").map(|(_, rest)| rest);
+    let number = written.and_then(|rest| rest.split(';').next());
+    let address = number.and_then(|number| u64::from_str_radix(number, 16).ok());
+    address.map_or(Stop::Elsewhere, Stop::Written)
+}
+
 fn checksum(bytes: &[u8]) -> u8 {
     bytes
         .iter()
@@ -292,6 +339,13 @@ mod tests {
             (take_packet(&mut received), received),
             (None, b"+".to_vec())
         );
+    }
+
+    #[test]
+    fn a_stop_says_why() {
+        let written = stop("T05thread:01;watch:0000000035000200;");
+        assert_eq!(written, Stop::Written(0x3500_0200));
+        assert_eq!(stop("T05thread:01;"), Stop::Elsewhere);
     }
 
     #[test]

@@ -3,27 +3,29 @@
 
 //! Faults from outside the machine, through QEMU's gdbstub: the way in which others measure.
 //!
-//! PD `injector` says that a trial begins by coming along a point of its own, and judges it afterwards.
+//! PD `injector` says that a trial begins by writing a word that we watch, and judges it afterwards.
 //! Between the two we let the machine run until the victim comes along one of its fault points for a
 //! number of times that is drawn, let it go a drawn number of instructions further, and change one thing
 //! ([`fault`]). Breakpoints are QEMU's: no byte of the guest is changed for them, and all time is the
 //! guest's, so a trial can be repeated.
 //!
-//! Whose address space it is says the PD's own name, which the Microkit tool puts into every program at the
-//! same address: a stopped PD can be told from others without knowledge of the kernel.
+//! Whose address space it is says the PD's own name, which the Microkit tool puts into every program: a
+//! stopped PD can be told from others without knowledge of the kernel.
 
 mod fault;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use app_demo_service::board::word;
 use injector_service::class::Class;
 use injector_service::plan::{Plan, VICTIMS};
+use injector_service::random::Random;
 use injector_service::record::{self, header};
 use injector_service::settings::{self, Made, Settings};
 
 use super::Setup;
-use super::gdb::{Gdb, PC};
+use super::gdb::{Gdb, Stop};
 use crate::cut;
 use crate::error::{Error, Result};
 use crate::system::System;
@@ -43,18 +45,37 @@ const STOPPED_MAX: u64 = 3_000;
 /// Requests per second of such disks.
 const SLOW_PER_SECOND: u64 = 100;
 const STOPPED_PER_SECOND: u64 = 1;
+/// Points of the victim that are drawn for a trial.
+const POINTS_DRAWN: usize = 2;
+/// The page in which the injector tells the host how far it is.
+const CONTROL: &str = "injector_to_app_demo_control";
 /// Places where nobody does anything of interest.
 const NO_PLACES: [&str; 2] = ["runtime.block_for_ever", "runtime.die_now"];
 /// Where QEMU's gdbstub listens, in the campaign's folder.
 pub const SOCKET: &str = "gdb.sock";
-/// Longest name of a PD that is compared.
-const NAME_BYTES: usize = 32;
 
 /// Where things are in a PD's program.
 struct Program {
     points: Vec<u64>,
+    beat: Option<u64>,
+    name_at: u64,
     start_info: u64,
     data_bytes: u64,
+}
+
+impl Program {
+    /// A few of its points: where it answers its supervisor, and others that are drawn. Not all, because
+    /// QEMU is slow on every page with a breakpoint.
+    fn choose(&self, random: &mut Random) -> Vec<u64> {
+        let count = self.points.len() as u64;
+        let mut chosen: Vec<_> = (0..POINTS_DRAWN)
+            .filter_map(|_| self.points.get(random.below(count) as usize).copied())
+            .chain(self.beat)
+            .collect();
+        chosen.sort_unstable();
+        chosen.dedup();
+        chosen
+    }
 }
 
 /// What is to be put back.
@@ -68,6 +89,7 @@ struct Undo {
 struct Hunt {
     trial: u64,
     plan: Plan,
+    points: Vec<u64>,
     visits: u64,
     steps: u64,
     /// Periods that are left.
@@ -83,7 +105,6 @@ pub struct Outside {
     programs: Vec<Program>,
     begin: u64,
     tick: u64,
-    name_at: u64,
     hunt: Option<Hunt>,
     undo: Option<Undo>,
 }
@@ -97,31 +118,24 @@ impl Outside {
     pub fn attach(setup: &Setup, settings: &Settings) -> Result<Self> {
         let (build_dir, system) = (&setup.folder, &setup.system);
         let mut gdb = connect(&build_dir.join(SOCKET))?;
-        let injector = points(build_dir, "injector.debug.elf")?;
-        let of_injector = |name: &str| {
-            let point = injector.iter().find(|point| point.name == name);
-            point
-                .map(|point| point.address)
-                .ok_or_else(|| Error::new(format!("the injector has no point '{name}'")))
-        };
-        let (begin, tick) = (
-            of_injector("injector.begin")?,
-            of_injector("injector.tick")?,
-        );
+        let page = system.pd("injector").and_then(|pd| {
+            let map = pd.maps.iter().find(|map| map.region == CONTROL);
+            Some(map?.vaddr)
+        });
+        let page = page.ok_or_else(|| Error::new("the injector does not map its control page"))?;
+        let [begin, tick] = [word::BEGIN, word::TICK].map(|word| page + word as u64 * 8);
         let mut programs = Vec::new();
         for (name, _) in VICTIMS {
             programs.push(program(build_dir, system, name)?);
         }
-        let name_at = symbol(build_dir, "injector.debug.elf", "microkit_name")?;
-        gdb.set_breakpoint(begin, true)?;
-        gdb.go_on()?;
+        gdb.set_watchpoint(begin, true)?;
+        gdb.go_on(Stop::Elsewhere)?;
         Ok(Self {
             gdb,
             settings: *settings,
             programs,
             begin,
             tick,
-            name_at,
             hunt: None,
             undo: None,
         })
@@ -136,37 +150,39 @@ impl Outside {
         let until = Instant::now() + time;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || !self.gdb.stopped(left)? {
+            if left.is_zero() {
                 return Ok(());
             }
-            self.on_stop(qmp)?;
-            self.gdb.go_on()?;
+            let Some(stop) = self.gdb.stopped(left)? else {
+                return Ok(());
+            };
+            self.on_stop(qmp, stop)?;
+            self.gdb.go_on(stop)?;
         }
     }
 
-    fn on_stop(&mut self, qmp: &mut Qmp) -> Result<()> {
-        let pc = self.gdb.registers()?[PC];
-        if (pc == self.begin || pc == self.tick) && self.is("injector")? {
-            return match pc == self.begin {
-                true => self.on_begin(qmp),
-                false => self.on_tick(qmp),
-            };
+    fn on_stop(&mut self, qmp: &mut Qmp, stop: Stop) -> Result<()> {
+        match stop {
+            Stop::Written(address) if address == self.begin => return self.on_begin(qmp),
+            Stop::Written(address) if address == self.tick => return self.on_tick(qmp),
+            _ => {}
         }
         let Some(hunt) = &self.hunt else {
             return Ok(());
         };
-        if self.is(VICTIMS[hunt.plan.victim].0)? {
+        if self.is_in(hunt.plan.victim)? {
             return self.on_victim(qmp);
         }
         Ok(())
     }
 
-    /// Whether the stopped PD is called so.
-    fn is(&mut self, name: &str) -> Result<bool> {
-        let found = self.gdb.read(self.name_at, NAME_BYTES)?;
-        let found = found.unwrap_or_default();
-        let length = found.iter().position(|byte| *byte == 0);
-        Ok(found.get(..length.unwrap_or(0)) == Some(name.as_bytes()))
+    /// Whether the stopped PD is this victim.
+    fn is_in(&mut self, victim: usize) -> Result<bool> {
+        let name = VICTIMS[victim].0.as_bytes();
+        let found = self
+            .gdb
+            .read(self.programs[victim].name_at, name.len() + 1)?;
+        Ok(found.is_some_and(|found| found.strip_suffix(&[0]) == Some(name)))
     }
 
     fn on_begin(&mut self, qmp: &mut Qmp) -> Result<()> {
@@ -188,9 +204,11 @@ impl Outside {
         if let Some(per_second) = per_second {
             qmp.throttle(per_second)?;
         }
+        let points = self.programs[plan.victim].choose(&mut plan.random);
         self.hunt = Some(Hunt {
             trial,
             plan,
+            points,
             visits,
             steps,
             ticks: ticks as u32,
@@ -204,11 +222,11 @@ impl Outside {
         let Some(hunt) = &self.hunt else {
             return Ok(());
         };
-        self.gdb.set_breakpoint(self.tick, on)?;
+        self.gdb.set_watchpoint(self.tick, on)?;
         if hunt.per_second.is_some() {
             return Ok(());
         }
-        for point in &self.programs[hunt.plan.victim].points {
+        for point in &hunt.points {
             self.gdb.set_breakpoint(*point, on)?;
         }
         Ok(())
@@ -326,13 +344,17 @@ fn program(build_dir: &Path, system: &System, name: &str) -> Result<Program> {
     let image = pd.and_then(|pd| pd.image.path.strip_suffix(crate::system::BOOT_SUFFIX));
     let image = image.ok_or_else(|| Error::new(format!("there is no restartable PD '{name}'")))?;
     let file = format!("{image}.debug.elf");
-    let all = points(build_dir, &file)?.into_iter();
+    let all = points(build_dir, &file)?;
+    let beat = all.iter().find(|point| point.name == "runtime.beat");
     let region = system.region(&format!("{name}_data"));
     Ok(Program {
+        beat: beat.map(|point| point.address),
         points: all
+            .iter()
             .filter(|point| !NO_PLACES.contains(&point.name.as_str()) && point.address != 0)
             .map(|point| point.address)
             .collect(),
+        name_at: symbol(build_dir, &file, "microkit_name")?,
         start_info: symbol(build_dir, &file, "__start_info")?,
         data_bytes: region.and_then(|region| region.size).unwrap_or(0x10_0000),
     })
