@@ -164,6 +164,13 @@ impl Bench {
             }
             COUNT
         });
+        self.cost("files.overwrite_64k", 8, &mut |bench, _| {
+            for index in 0..COUNT {
+                bench.write(&small, index * K64 as u64, K64);
+            }
+            bench.fs.sync().expect("sync");
+            COUNT
+        });
     }
 
     fn reads(&mut self) {

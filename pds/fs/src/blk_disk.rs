@@ -157,6 +157,12 @@ impl<P: BlockPeer> Disk for BlkDisk<P> {
         Ok(())
     }
 
+    fn barrier(&mut self) -> Result<(), DiskError> {
+        // Nothing that is asked for later begins before a flush is done.
+        self.submit(&RequestWire::plain(Operation::Flush));
+        Ok(())
+    }
+
     fn wait(&mut self) -> Result<(), DiskError> {
         while self.table.outstanding_count() != 0 {
             self.wait_for_any();

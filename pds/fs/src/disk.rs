@@ -42,6 +42,16 @@ pub trait Disk {
     /// As the device reports, also for an earlier write.
     fn write(&mut self, at: u64, memory: usize, length: usize) -> Result<(), DiskError>;
 
+    /// Lets nothing that is written from here on be durable before all that was written until here. Need not
+    /// wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`Disk::flush`]; what was written before may also fail later.
+    fn barrier(&mut self) -> Result<(), DiskError> {
+        self.flush()
+    }
+
     /// Waits until nothing is under way.
     ///
     /// # Errors

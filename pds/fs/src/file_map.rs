@@ -97,6 +97,12 @@ impl FileMap {
 
     /// Whether a write there changes neither size nor blocks.
     pub fn is_in_place(&self, offset: u64, length: usize, block_size: usize) -> bool {
+        offset.saturating_add(length as u64) <= self.size
+            && self.has_blocks(offset, length, block_size)
+    }
+
+    /// Whether all of a range has blocks on the disk.
+    pub fn has_blocks(&self, offset: u64, length: usize, block_size: usize) -> bool {
         let end = offset.saturating_add(length as u64);
         let size = block_size as u64;
         let mut block = offset / size;
@@ -106,7 +112,24 @@ impl FileMap {
                 (None, _) => return false,
             }
         }
-        end <= self.size
+        true
+    }
+
+    /// The file has grown at its end.
+    pub fn grow(&mut self, size: u64, runs: &[Run], seconds: u32) {
+        self.size = size;
+        self.mtime = seconds;
+        for run in runs {
+            match self.runs.last_mut() {
+                Some(last)
+                    if last.logical + last.length == run.logical
+                        && last.physical + last.length == run.physical =>
+                {
+                    last.length += run.length;
+                }
+                _ => self.runs.push(*run),
+            }
+        }
     }
 }
 

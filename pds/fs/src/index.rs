@@ -343,23 +343,47 @@ impl Index {
     /// # Errors
     ///
     /// When the entry's checksum is wrong.
+    #[inline]
     pub fn get(&self, slot: usize) -> Result<Option<Entry>, BadEntry> {
-        let at = ENTRIES + slot * ENTRY_BYTES;
-        let last = self.region.load_u64(at + 16);
-        if last == 0 {
-            return Ok(None);
-        }
-        let first = self.region.load_u64(at);
-        let entry = Entry {
-            block: first & ((1 << BLOCK_BITS) - 1),
-            version: self.region.load_u64(at + 8),
-            contents: last as u32,
-        };
-        if last == seal(first, entry.version, entry.contents) {
-            Ok(Some(entry))
-        } else {
-            Err(BadEntry)
-        }
+        entry(self.words(slot))
+    }
+
+    /// The same, not yet understood.
+    #[inline]
+    pub fn words(&self, slot: usize) -> WordsOfEntry {
+        self.region.read_words(ENTRIES + slot * ENTRY_BYTES)
+    }
+
+    /// What is in [`ENTRIES_AT_ONCE`] slots from `first` on, which must all exist.
+    pub fn get_some(&self, first: usize) -> [WordsOfEntry; ENTRIES_AT_ONCE] {
+        self.region.read(ENTRIES + first * ENTRY_BYTES)
+    }
+}
+
+/// Slots that a restart looks at together.
+pub const ENTRIES_AT_ONCE: usize = 32;
+/// An entry as it is in the region.
+pub type WordsOfEntry = [u64; ENTRY_BYTES / 8];
+
+/// What an entry says; `None` when its slot is free.
+///
+/// # Errors
+///
+/// When its checksum is wrong.
+#[inline]
+pub fn entry([first, version, last]: WordsOfEntry) -> Result<Option<Entry>, BadEntry> {
+    if last == 0 {
+        return Ok(None);
+    }
+    let entry = Entry {
+        block: first & ((1 << BLOCK_BITS) - 1),
+        version,
+        contents: last as u32,
+    };
+    if last == seal(first, version, entry.contents) {
+        Ok(Some(entry))
+    } else {
+        Err(BadEntry)
     }
 }
 

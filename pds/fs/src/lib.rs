@@ -17,6 +17,7 @@
 
 extern crate alloc;
 
+mod append;
 pub mod blk_disk;
 mod block_io;
 pub mod clock;
@@ -24,6 +25,7 @@ pub mod disk;
 pub mod entropy;
 mod errors;
 pub mod file_map;
+mod growth;
 pub mod index;
 pub mod layout;
 pub mod limits;

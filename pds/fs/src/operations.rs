@@ -65,6 +65,17 @@ impl<D: Disk> Volume<D> {
     ///
     /// Says whether there is something to roll back.
     pub fn run(&mut self, request: &Request, to: &mut SharedMut) -> Outcome {
+        // Reads and writes do this when they need `rsext4`, walks when they find something that it has not seen.
+        let later = match request {
+            Request::Read { .. } | Request::Write { .. } | Request::Append { .. } => true,
+            Request::Fsync | Request::Stat { .. } | Request::Fstat { .. } => true,
+            Request::Readdir { .. } => true,
+            Request::Open { .. } => !request.changes(),
+            _ => false,
+        };
+        if !later {
+            self.refresh().map_err(Failure::Broken)?;
+        }
         match request {
             Request::Open { path, flags, mode } => self.run_open(path, *flags, *mode),
             Request::Read {

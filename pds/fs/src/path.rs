@@ -135,9 +135,16 @@ impl<D: Disk> Volume<D> {
         if folder.number.raw() == ROOT_INODE && is_ours(name) {
             return Err(Errno::Perm);
         }
-        self.ext4
-            .lookup_child(folder.number, file_name(name)?)
-            .map_err(errno)
+        let number = folder.number;
+        let found = self.ext4.lookup_child(number, file_name(name)?);
+        let found = found.map_err(errno)?;
+        if let Some(file) = &found
+            && self.refresh_file(file.number.raw())?
+        {
+            let again = self.ext4.lookup_child(number, file_name(name)?);
+            return again.map_err(errno);
+        }
+        Ok(found)
     }
 
     pub(crate) fn link_target(&mut self, link: &InodeInfo) -> Result<Vec<u8>, Errno> {

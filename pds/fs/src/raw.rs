@@ -112,6 +112,14 @@ impl<D: Disk> RawBlocks<D> {
         Ok(())
     }
 
+    /// Begins to write a run of blocks from where they lie in memory, which must not change until
+    /// [`RawBlocks::wait`].
+    pub fn write_from(&mut self, block: u64, memory: usize, count: usize) -> Result<(), DiskError> {
+        let length = count * self.block_size;
+        let at = self.place(block, length)?;
+        self.disk.write(at, memory, length)
+    }
+
     /// Writes a run of blocks, each of which `fill` puts into the strip.
     pub fn write_each(
         &mut self,
@@ -157,6 +165,10 @@ impl<D: Disk> jbd2::BlockDevice for RawBlocks<D> {
         self.write_each(block, bytes.len() / size, &mut |memory, index, at| {
             memory.write_bytes(at, &bytes[index * size..][..size]);
         })
+    }
+
+    fn barrier(&mut self) -> Result<(), DiskError> {
+        self.disk.barrier()
     }
 
     fn flush(&mut self) -> Result<(), DiskError> {

@@ -65,6 +65,7 @@ impl<D: Disk> Volume<D> {
         output: Output,
         to: &mut SharedMut,
     ) -> Result<usize, Errno> {
+        self.refresh()?;
         let info = self.regular(handle)?;
         if self.patched.has_any(info.number.raw()) {
             self.remount()?;
@@ -152,11 +153,14 @@ impl<D: Disk> Volume<D> {
                 let in_place = (self.maps.get(inode))
                     .is_some_and(|map| map.is_in_place(*offset, data.len(), size));
                 if !in_place {
-                    self.maps.forget(inode);
                     self.store.borrow_mut().count_change(Some(inode));
                 }
             }
-            Request::Append { handle, .. } | Request::Truncate { handle, .. } => {
+            Request::Append { handle, .. } => {
+                let inode = handle.inode.get();
+                self.store.borrow_mut().count_change(Some(inode));
+            }
+            Request::Truncate { handle, .. } => {
                 let inode = handle.inode.get();
                 self.maps.forget(inode);
                 self.store.borrow_mut().count_change(Some(inode));

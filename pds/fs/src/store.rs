@@ -20,6 +20,7 @@
 //! store then refuses everything until it is opened anew.
 
 mod preserved;
+mod staging;
 mod table;
 mod transactions;
 
@@ -72,6 +73,8 @@ struct Slot {
     indexed: bool,
     /// Of an earlier life: the contents are compared with the index before they are used.
     unchecked: bool,
+    /// Checksum of the contents, where they are indexed.
+    sum: u32,
 }
 
 impl Slot {
@@ -81,6 +84,7 @@ impl Slot {
         used: false,
         indexed: false,
         unchecked: false,
+        sum: 0,
     };
 
     fn new(block: u64, state: State) -> Self {
@@ -307,6 +311,24 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
+    /// Reads a part of a block.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`].
+    pub fn read_part(&mut self, block: u64, skip: usize, to: &mut [u8]) -> Result<(), StoreError> {
+        if let Some(slot) = self.find_checked(block) {
+            let at = self.slot_at(slot) + skip;
+            self.raw.memory().read_bytes(at, to);
+            self.counters.hits += 1;
+            return Ok(());
+        }
+        let mut whole = alloc::vec![0; self.block_size];
+        self.read(block, &mut whole)?;
+        to.copy_from_slice(&whole[skip..skip + to.len()]);
+        Ok(())
+    }
+
     /// Copies a part of a block to a client's region; `to` is region, place and length. When the block is not
     /// in memory, up to `run` blocks from it on are read at once.
     ///
@@ -383,60 +405,6 @@ impl<D: Disk> Store<D> {
             }
         }
         Ok(())
-    }
-
-    /// Writes a run of blocks as a part of the running operation.
-    ///
-    /// # Errors
-    ///
-    /// When the blocks are not the file system's, or there is no room for the operation.
-    pub fn write(&mut self, block: u64, bytes: &[u8]) -> Result<(), StoreError> {
-        if self.failed {
-            return Err(StoreError::Failed);
-        }
-        self.check_range(block, bytes.len() / self.block_size)?;
-        for (index, chunk) in bytes.chunks_exact(self.block_size).enumerate() {
-            let block = block + index as u64;
-            if self.journal.map().contains(block) {
-                return Err(StoreError::Forbidden);
-            }
-            let slot = match self.operation.get(&block) {
-                Some(slot) => *slot,
-                None => {
-                    let slot = self.take_slot()?;
-                    self.slots[slot as usize] = Slot::new(block, State::Staged);
-                    self.operation.insert(block, slot);
-                    slot
-                }
-            };
-            let memory = self.slot_at(slot);
-            self.raw.memory().write_bytes(memory, chunk);
-        }
-        Ok(())
-    }
-
-    /// Writes a part of a block as a part of the running operation; the rest of the block stays as it is.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::write`] and [`Self::read`].
-    pub fn patch_block(&mut self, block: u64, skip: usize, bytes: &[u8]) -> Result<(), StoreError> {
-        if skip == 0 && bytes.len() == self.block_size {
-            return self.write(block, bytes);
-        }
-        if let Some(slot) = self.operation.get(&block) {
-            let at = self.slot_at(*slot) + skip;
-            self.raw.memory().write_bytes(at, bytes);
-            return Ok(());
-        }
-        let mut whole = core::mem::take(&mut self.scratch);
-        whole.resize(self.block_size, 0);
-        let patched = self.read(block, &mut whole).and_then(|()| {
-            whole[skip..skip + bytes.len()].copy_from_slice(bytes);
-            self.write(block, &whole)
-        });
-        self.scratch = whole;
-        patched
     }
 
     fn check_range(&self, block: u64, count: usize) -> Result<(), StoreError> {

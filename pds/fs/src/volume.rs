@@ -22,6 +22,7 @@ use rsext4::{
     NoopObserver,
 };
 
+use crate::append::Growth;
 use crate::block_io::StoreIo;
 use crate::clock::InodeClock;
 use crate::disk::Disk;
@@ -49,7 +50,7 @@ pub struct Volume<D: Disk> {
     pub(crate) store: Rc<RefCell<Store<D>>>,
     pub(crate) ext4: Mounted<D>,
     pub(crate) superblock: Superblock,
-    clock: InodeClock,
+    pub(crate) clock: InodeClock,
     results: Results,
     /// Generations of files that were looked at; see [`crate::layout::Inode::generation`].
     generations: BTreeMap<u32, u64>,
@@ -64,6 +65,7 @@ pub struct Volume<D: Disk> {
     pub(crate) usages: BTreeMap<usize, Usage>,
     /// Files that some client has open although they have no name any more.
     pub(crate) unlinked: Unlinked,
+    pub(crate) growth: Growth,
 }
 
 fn mount_ext4<D: Disk>(
@@ -102,6 +104,7 @@ impl<D: Disk> Volume<D> {
         let mut ext4 = mount_ext4(&store, superblock, &clock).map_err(refused)?;
         let results = Self::open_results(&mut ext4).map_err(refused)?;
         let generations = BTreeMap::new();
+        let growth = Growth::read(&store, &superblock)?;
         let mut volume = Self {
             store,
             ext4,
@@ -116,6 +119,7 @@ impl<D: Disk> Volume<D> {
             share: None,
             usages: BTreeMap::new(),
             unlinked: Unlinked::default(),
+            growth,
         };
         volume.begin_boot(boot).map_err(|error| match error {
             StoreError::Disk(error) => MountError::Disk(error),
@@ -249,6 +253,7 @@ impl<D: Disk> Volume<D> {
         self.generations.clear();
         self.maps.forget_all();
         self.patched.clear();
+        self.growth.unseen.clear();
         self.ext4 = mount_ext4(&self.store, self.superblock, &self.clock).map_err(errno)?;
         self.finish()
     }
@@ -344,6 +349,7 @@ impl<D: Disk> Volume<D> {
     /// [`Errno::BadHandle`] for what was never a handle, [`Errno::Stale`] when the file is gone.
     pub fn open_file(&mut self, handle: &Handle) -> Result<InodeInfo, Errno> {
         let inode = self.check_handle(handle)?;
+        self.refresh_file(inode)?;
         let number = InodeNumber::new(inode).map_err(|_| Errno::BadHandle)?;
         let info = self
             .ext4

@@ -25,11 +25,11 @@ impl<D: Disk> Volume<D> {
         offset: Option<u64>,
         data: &[u8],
     ) -> Result<CompletionWire, Failure> {
-        if let Some(offset) = offset
-            && self.write_in_place(handle, offset, data)?
-        {
-            return Ok(written(data, offset + data.len() as u64));
+        if let Some(end) = self.write_past_ext4(handle, offset, data)? {
+            return Ok(written(data, end));
         }
+        self.refresh().map_err(Failure::Broken)?;
+        self.maps.forget(handle.inode.get());
         let info = self.regular(handle)?;
         let offset = offset.unwrap_or(info.size);
         let end = offset
@@ -53,24 +53,38 @@ impl<D: Disk> Volume<D> {
         Ok(written(data, end))
     }
 
-    /// Writes what can be written so; false when `rsext4` is needed. Nothing was changed then.
-    fn write_in_place(
+    /// Writes what can be written so, and says where that ended; `None` when `rsext4` is needed. Nothing was
+    /// changed then.
+    fn write_past_ext4(
         &mut self,
         handle: &Handle,
-        offset: u64,
+        offset: Option<u64>,
         data: &[u8],
-    ) -> Result<bool, Failure> {
+    ) -> Result<Option<u64>, Failure> {
         let inode = self.check_handle(handle)?;
-        if self.maps.get(inode).is_none() && !self.make_map(inode)? {
-            return Ok(false);
+        if data.is_empty() || (self.maps.get(inode).is_none() && !self.make_map(inode)?) {
+            return Ok(None);
         }
+        let map = self.maps.get(inode).expect("it was just made");
+        if map.generation != handle.generation.get() {
+            return Ok(None);
+        }
+        let offset = offset.unwrap_or(map.size);
+        let end = offset.checked_add(data.len() as u64);
+        let Some(end) = end.filter(|end| *end <= self.file_bytes_max()) else {
+            return Ok(None);
+        };
+        let written =
+            self.write_in_place(inode, offset, data)? || self.grow(inode, offset, data)?;
+        Ok(written.then_some(end))
+    }
+
+    /// False when the write changes more than contents. Nothing was changed then.
+    fn write_in_place(&mut self, inode: u32, offset: u64, data: &[u8]) -> Result<bool, Failure> {
         let seconds = self.clock().seconds() as u32;
         let size = self.superblock.block_size;
-        let map = self.maps.get(inode).expect("it was just made");
-        let usable = map.generation == handle.generation.get()
-            && map.mtime == seconds
-            && map.is_in_place(offset, data.len(), size);
-        if !usable {
+        let map = self.maps.get(inode).expect("the caller has seen it");
+        if map.mtime != seconds || !map.is_in_place(offset, data.len(), size) {
             return Ok(false);
         }
         let mut store = self.store.borrow_mut();

@@ -48,13 +48,13 @@ pub struct Journal {
     /// Whether block numbers take more than 32 bits.
     wide: bool,
     /// Next block to write; meaningless until [`Journal::start`].
-    head: u32,
+    pub(crate) head: u32,
     /// Blocks between tail and head.
     used: u32,
     /// Sequence number of the next transaction.
-    sequence: u32,
-    started: bool,
-    scratch: Vec<u8>,
+    pub(crate) sequence: u32,
+    pub(crate) started: bool,
+    pub(crate) scratch: Vec<u8>,
 }
 
 impl Journal {
@@ -233,7 +233,7 @@ impl Journal {
         count + count.div_ceil(self.blocks_per_descriptor()) + 1
     }
 
-    fn blocks_per_descriptor(&self) -> usize {
+    pub(crate) fn blocks_per_descriptor(&self) -> usize {
         let room = self.block_size - HEADER_BYTES - TAIL_BYTES - UUID_BYTES;
         (room / TAG3_BYTES).min(BLOCKS_PER_DESCRIPTOR_MAX)
     }
@@ -292,12 +292,41 @@ impl Journal {
             self.scratch = scratch;
             done += part.len();
         }
-        device.flush()?;
+        self.seal_transaction(device, position, homes.len(), seconds)
+    }
+
+    /// Writes the commit block at `position`.
+    pub(crate) fn seal_transaction<D: BlockDevice>(
+        &mut self,
+        device: &mut D,
+        position: u32,
+        count: usize,
+        seconds: u64,
+    ) -> Result<(), JournalError<D::Error>> {
+        device.barrier()?;
         let commit = self.commit_block(seconds);
-        position = self.write_log(device, position, &commit)?;
-        self.used += self.cost(homes.len()) as u32;
-        self.head = position;
+        self.head = self.write_log(device, position, &commit)?;
+        self.used += self.cost(count) as u32;
         self.sequence = self.sequence.wrapping_add(1);
+        Ok(())
+    }
+
+    /// Takes back the last transaction, as far as the device lets us: something of it could not be written.
+    /// The journal must be opened anew.
+    ///
+    /// # Errors
+    ///
+    /// When the device fails.
+    pub fn spoil<D: BlockDevice>(&mut self, device: &mut D) -> Result<(), JournalError<D::Error>> {
+        let first = self.superblock.first();
+        let last = if self.head == first {
+            self.superblock.blocks() - 1
+        } else {
+            self.head - 1
+        };
+        let nothing = vec![0; self.block_size];
+        self.write_log(device, last, &nothing)?;
+        device.flush()?;
         Ok(())
     }
 

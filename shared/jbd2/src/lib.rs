@@ -25,6 +25,7 @@ extern crate alloc;
 
 pub mod checksum;
 pub mod format;
+mod in_place;
 mod journal;
 mod map;
 mod replay;
@@ -32,6 +33,7 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
+pub use in_place::InPlace;
 pub use journal::{Content, Journal, Position};
 pub use map::{Extent, JournalMap};
 pub use replay::{ReplayReport, Survey, Take};
@@ -57,6 +59,15 @@ pub trait BlockDevice {
     ///
     /// As the device reports; an error may also be reported by the next flush.
     fn write(&mut self, block: u64, bytes: &[u8]) -> Result<(), Self::Error>;
+
+    /// Lets nothing that is written from here on be durable before all that was written until here.
+    ///
+    /// # Errors
+    ///
+    /// As [`BlockDevice::flush`], which this is unless the device need not wait.
+    fn barrier(&mut self) -> Result<(), Self::Error> {
+        self.flush()
+    }
 
     /// Returns when all blocks written before are durable.
     ///

@@ -12,6 +12,8 @@ use std::process::Command;
 use crate::disk;
 use crate::error::{Context, Error, Result};
 
+/// Transactions of the run that is part of every test.
+pub const QUICK: &[u8; 4] = &25_u32.to_le_bytes();
 /// Transactions of the short run.
 pub const SHORT: &[u8; 4] = &100_u32.to_le_bytes();
 /// Transactions of the long run: four bytes for `app_sqlite.settings`.
@@ -23,6 +25,15 @@ const PAYLOAD_MAX: u32 = 1600;
 /// What is asked of the database, in the order of [`expected`].
 const QUERY: &str = "PRAGMA integrity_check; SELECT * FROM account ORDER BY id; \
                      SELECT * FROM ledger ORDER BY id;";
+
+/// After 25 transactions.
+///
+/// # Errors
+///
+/// As for [`check_100`].
+pub fn check_25(image: &Path, folder: &Path) -> Result<()> {
+    check(image, folder, 25)
+}
 
 /// After 100 transactions.
 ///

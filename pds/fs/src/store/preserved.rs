@@ -5,6 +5,8 @@
 
 use proto::fs::direct::Lease;
 
+use crate::index::{ENTRIES_AT_ONCE, entry};
+
 use super::*;
 
 /// The checksum that an entry has of its slot's contents.
@@ -17,13 +19,16 @@ impl<D: Disk> Store<D> {
     pub(super) fn enter(&mut self, slot: u32, version: u64) {
         let at = self.slot_at(slot);
         let Some(index) = &mut self.index else { return };
+        let contents = contents(&mut self.raw, at, self.block_size);
+        let known = &mut self.slots[slot as usize];
         let entry = Entry {
-            block: self.slots[slot as usize].block,
+            block: known.block,
             version,
-            contents: contents(&mut self.raw, at, self.block_size),
+            contents,
         };
         index.set(slot as usize, &entry);
-        self.slots[slot as usize].indexed = true;
+        known.indexed = true;
+        known.sum = contents;
     }
 
     /// Takes a slot out of the index, before its contents change.
@@ -147,55 +152,73 @@ impl<D: Disk> Store<D> {
     fn take_entries(&mut self, index: &mut Index) -> Option<()> {
         let next = self.version + 1;
         let intent = index.intent().filter(|intent| intent.version == next);
-        let mut versions = alloc::vec![0; self.slots.len()];
         self.free.clear();
-        for slot in (0..self.slots.len()).rev() {
-            let entry = index.get(slot).ok()?;
-            let Some(entry) = entry.filter(|entry| entry.block < self.blocks) else {
-                self.free.push(slot as u32);
+        let mut some = [[0; 3]; ENTRIES_AT_ONCE];
+        let mut known_from = self.slots.len();
+        for slot in (0..self.slots.len() as u32).rev() {
+            if (slot as usize) < known_from && self.slots.len() >= ENTRIES_AT_ONCE {
+                known_from = (slot as usize + 1).saturating_sub(ENTRIES_AT_ONCE);
+                some = index.get_some(known_from);
+            }
+            let words = match (slot as usize).checked_sub(known_from) {
+                Some(place) => some[place],
+                None => index.words(slot as usize),
+            };
+            let Some(entry) = entry(words).ok()?.filter(|entry| entry.block < self.blocks) else {
+                self.free.push(slot);
                 continue;
             };
-            let counts =
-                entry.version <= self.version || (intent.is_some() && entry.version == next);
-            let older = |at: u32| versions[at as usize] < entry.version;
-            let other = if entry.version == next {
-                self.group.get(&entry.block).copied()
-            } else {
-                self.cache.get(entry.block)
-            };
-            if !counts || other.is_some_and(|other| !older(other)) {
-                index.free(slot);
-                self.free.push(slot as u32);
-                continue;
-            }
-            if let Some(other) = other {
-                index.free(other as usize);
-                self.slots[other as usize] = Slot::FREE;
-                self.free.push(other);
-            }
-            versions[slot] = entry.version;
             let state = match entry.version {
-                version if version == next => State::Staged,
+                version if version == next && intent.is_some() => State::Staged,
+                version if version > self.version => State::Free,
                 version if version > self.home => State::Dirty,
                 _ => State::Clean,
             };
-            self.slots[slot] = Slot {
+            let other = match state {
+                State::Free => {
+                    index.free(slot as usize);
+                    self.free.push(slot);
+                    continue;
+                }
+                State::Staged => self.group.insert(entry.block, slot),
+                _ => self.cache.insert(entry.block, slot),
+            };
+            self.dirty += usize::from(state == State::Dirty);
+            self.slots[slot as usize] = Slot {
                 indexed: true,
                 unchecked: true,
+                sum: entry.contents,
                 ..Slot::new(entry.block, state)
             };
-            if state == State::Staged {
-                self.group.insert(entry.block, slot as u32);
-            } else {
-                self.cache.insert(entry.block, slot as u32);
+            if let Some(other) = other {
+                self.keep_newer(index, other, slot)?;
             }
         }
         let complete = intent.is_none_or(|intent| intent.blocks as usize == self.group.len());
         self.seconds = intent.map_or(0, |intent| intent.seconds);
-        self.dirty = (self.slots.iter())
-            .filter(|slot| slot.state == State::Dirty)
-            .count();
         complete.then_some(())
+    }
+
+    /// Of two slots that have the same block, the second of which has just taken its place, gives up the one
+    /// with the older transaction.
+    fn keep_newer(&mut self, index: &mut Index, first: u32, second: u32) -> Option<()> {
+        let version = |slot: u32| Some(index.get(slot as usize).ok()??.version);
+        let (old, kept) = if version(first)? < version(second)? {
+            (first, second)
+        } else {
+            (second, first)
+        };
+        let Slot { block, state, .. } = self.slots[kept as usize];
+        if state == State::Staged {
+            self.group.insert(block, kept);
+        } else {
+            self.cache.insert(block, kept);
+        }
+        self.dirty -= usize::from(self.slots[old as usize].state == State::Dirty);
+        self.slots[old as usize] = Slot::FREE;
+        index.free(old as usize);
+        self.free.push(old);
+        Some(())
     }
 
     /// Writes again the transaction that the last life has left complete. Call it once, first.

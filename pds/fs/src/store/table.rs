@@ -9,13 +9,15 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// Number of no slot.
-const NONE: u32 = u32::MAX;
-
 /// A map from block to slot for as many blocks as there are slots.
+///
+/// Two arrays of zeros: those are made in no time.
 #[derive(Debug)]
 pub struct Table {
-    cells: Vec<(u64, u32)>,
+    /// For each cell, its slot and one; 0: it is free.
+    slots: Vec<u32>,
+    /// For each cell that is not free, its block.
+    blocks: Vec<u64>,
     mask: usize,
     shift: u32,
 }
@@ -25,60 +27,65 @@ impl Table {
     pub fn new(slots: usize) -> Self {
         let cells = (slots.max(1) * 2).next_power_of_two();
         Self {
-            cells: vec![(0, NONE); cells],
+            slots: vec![0; cells],
+            blocks: vec![0; cells],
             mask: cells - 1,
             shift: u64::BITS - cells.ilog2(),
         }
     }
 
+    #[inline]
     fn home(&self, block: u64) -> usize {
         // Fibonacci hashing: the upper bits of the product depend on all bits.
         (block.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize
     }
 
     /// The cell of the block, or the free one where it would go.
+    #[inline]
     fn cell(&self, block: u64) -> usize {
         let mut at = self.home(block);
-        while self.cells[at].1 != NONE && self.cells[at].0 != block {
+        while self.slots[at] != 0 && self.blocks[at] != block {
             at = (at + 1) & self.mask;
         }
         at
     }
 
     /// The slot of a block.
+    #[inline]
     pub fn get(&self, block: u64) -> Option<u32> {
-        let slot = self.cells[self.cell(block)].1;
-        (slot != NONE).then_some(slot)
+        self.slots[self.cell(block)].checked_sub(1)
     }
 
     /// Sets the slot of a block; returns the one that it had.
+    #[inline]
     pub fn insert(&mut self, block: u64, slot: u32) -> Option<u32> {
         let at = self.cell(block);
-        let old = core::mem::replace(&mut self.cells[at], (block, slot)).1;
-        (old != NONE).then_some(old)
+        self.blocks[at] = block;
+        core::mem::replace(&mut self.slots[at], slot + 1).checked_sub(1)
     }
 
     /// Forgets a block.
     pub fn remove(&mut self, block: u64) {
         let mut hole = self.cell(block);
-        if self.cells[hole].1 == NONE {
+        if self.slots[hole] == 0 {
             return;
         }
         // Later cells of the run move up, unless that would put them before their home.
         let mut at = hole;
         loop {
             at = (at + 1) & self.mask;
-            let (other, slot) = self.cells[at];
-            if slot == NONE {
+            let (other, slot) = (self.blocks[at], self.slots[at]);
+            if slot == 0 {
                 break;
             }
             let distance = at.wrapping_sub(self.home(other)) & self.mask;
             if distance >= at.wrapping_sub(hole) & self.mask {
-                self.cells[hole] = (other, slot);
+                self.blocks[hole] = other;
+                self.slots[hole] = slot;
                 hole = at;
             }
         }
-        self.cells[hole].1 = NONE;
+        self.slots[hole] = 0;
     }
 }
 

@@ -4,6 +4,11 @@
 //! The way of a block from the running operation to its home on the disk; which copy is read, and
 //! where the copies are, is the parent's business.
 
+use core::ops::Range;
+
+use jbd2::InPlace;
+use jbd2::checksum::{SEED, crc32c};
+
 use super::*;
 
 impl<D: Disk> Store<D> {
@@ -87,18 +92,16 @@ impl<D: Disk> Store<D> {
     pub(super) fn write_group(&mut self, seconds: u64) -> Result<(), StoreError> {
         let homes: Vec<u64> = self.group.keys().copied().collect();
         let slots: Vec<u32> = self.group.values().copied().collect();
-        let size = self.block_size;
-        let mut content = |raw: &mut RawBlocks<D>, index: usize, block: &mut [u8]| {
-            raw.memory().read_bytes(slots[index] as usize * size, block);
-            Ok(())
-        };
-        let written = self
-            .journal
-            .commit(&mut self.raw, &homes, &mut content, seconds);
+        let before = self.journal.position();
+        let written = self.write_journal(&homes, &slots, seconds);
         let written = written.and_then(|()| Ok(self.raw.wait()?));
         fault_point!("fs.after_commit_block");
         if let Err(error) = written {
             self.failed = true;
+            if self.journal.position() != before {
+                // The commit block was on its way before we knew: without it, this was no transaction.
+                let _ = self.journal.spoil(&mut self.raw);
+            }
             return Err(match error {
                 JournalError::Device(error) => error.into(),
                 _ => StoreError::Failed,
@@ -112,6 +115,30 @@ impl<D: Disk> Store<D> {
         fault_point!("fs.after_progress");
         self.publish_group();
         Ok(())
+    }
+
+    fn write_journal(
+        &mut self,
+        homes: &[u64],
+        slots: &[u32],
+        seconds: u64,
+    ) -> Result<(), JournalError<DiskError>> {
+        let size = self.block_size;
+        let (journal, raw) = (&mut self.journal, &mut self.raw);
+        let mut in_place = Slots {
+            slots,
+            known: &self.slots,
+            size,
+            shift: None,
+        };
+        if journal.commit_in_place(raw, homes, &mut in_place, seconds)? {
+            return Ok(());
+        }
+        let mut content = |raw: &mut RawBlocks<D>, index: usize, block: &mut [u8]| {
+            raw.memory().read_bytes(slots[index] as usize * size, block);
+            Ok(())
+        };
+        journal.commit(raw, homes, &mut content, seconds)
     }
 
     fn publish_group(&mut self) {
@@ -159,11 +186,17 @@ impl<D: Disk> Store<D> {
         let dirty = self.dirty_blocks();
         let size = self.block_size;
         for run in dirty.chunk_by(|left, right| left.0 + 1 == right.0) {
-            self.raw
-                .write_each(run[0].0, run.len(), &mut |memory, index, at| {
-                    let from = memory.as_shared_ref();
-                    memory.copy_from(at, &from, run[index].1 as usize * size, size);
-                })?;
+            let in_order = run.windows(2).all(|pair| pair[0].1 + 1 == pair[1].1);
+            if in_order {
+                let at = run[0].1 as usize * size;
+                self.raw.write_from(run[0].0, at, run.len())?;
+            } else {
+                self.raw
+                    .write_each(run[0].0, run.len(), &mut |memory, index, at| {
+                        let from = memory.as_shared_ref();
+                        memory.copy_from(at, &from, run[index].1 as usize * size, size);
+                    })?;
+            }
             fault_point!("fs.in_checkpoint");
         }
         self.raw.flush()?;
@@ -212,5 +245,65 @@ impl<D: Disk> Store<D> {
             self.checkpoint()?;
         }
         Ok(())
+    }
+}
+
+/// The blocks of a transaction in their slots.
+struct Slots<'a> {
+    slots: &'a [u32],
+    known: &'a [Slot],
+    size: usize,
+    /// For this seed: the difference between the checksum of a block in the index and in the journal.
+    shift: Option<(u32, u32)>,
+}
+
+impl Slots<'_> {
+    fn at(&self, index: usize) -> usize {
+        self.slots[index] as usize * self.size
+    }
+}
+
+impl<D: Disk> InPlace<RawBlocks<D>> for Slots<'_> {
+    fn first_word(&mut self, raw: &mut RawBlocks<D>, index: usize) -> u32 {
+        raw.memory().load_u32(self.at(index)).swap_bytes()
+    }
+
+    fn checksum(&mut self, raw: &mut RawBlocks<D>, index: usize, seed: u32) -> u32 {
+        let slot = &self.known[self.slots[index] as usize];
+        let shift = match self.shift {
+            Some((of, shift)) if of == seed => shift,
+            _ => {
+                // Checksums of the same bytes from two seeds differ by that of zeros from the seeds' difference.
+                let zeros = alloc::vec![0; self.size];
+                let shift = crc32c(seed ^ SEED, &zeros);
+                self.shift = Some((seed, shift));
+                shift
+            }
+        };
+        if slot.indexed {
+            return !slot.sum ^ shift;
+        }
+        let sum = raw
+            .memory()
+            .checksum(self.at(index), self.size, Crc32c::new());
+        sum.register() ^ shift
+    }
+
+    fn write(
+        &mut self,
+        raw: &mut RawBlocks<D>,
+        block: u64,
+        descriptor: Option<&[u8]>,
+        blocks: Range<usize>,
+    ) -> Result<(), DiskError> {
+        let heads = usize::from(descriptor.is_some());
+        let count = heads + blocks.len();
+        raw.write_each(block, count, &mut |memory, index, at| match descriptor {
+            Some(bytes) if index == 0 => memory.write_bytes(at, bytes),
+            _ => {
+                let from = memory.as_shared_ref();
+                memory.copy_from(at, &from, self.at(blocks.start + index - heads), self.size);
+            }
+        })
     }
 }

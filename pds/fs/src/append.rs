@@ -1,0 +1,363 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! Writes that make a file longer or set its time, past `rsext4`: blocks for the whole range at once, each
+//! structure changed once (`crate::growth`).
+//!
+//! `rsext4` does not see this, and everything that it has read is old afterwards: [`Volume::refresh`]
+//! mounts it anew before it is asked for anything else. The other way round nothing is needed, because
+//! every operation ends with `rsext4` writing what it has.
+
+use alloc::collections::BTreeSet;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+
+use proto::fs::Errno;
+use rsext4::{Clock, Ext4ErrorKind};
+
+use crate::disk::Disk;
+use crate::file_map::{FileMap, Run};
+use crate::growth::{Extents, Group, Leaf, Shape, grow_inode, last_leaf, seal_block};
+use crate::layout::{SUPERBLOCK_BYTES, Superblock, seal};
+use crate::mount::MountError;
+use crate::operations::Failure;
+use crate::store::{Store, StoreError};
+use crate::volume::{Volume, store_errno};
+
+/// Free blocks that a file wants behind it when it begins at a new place, so that it can go on there.
+const SPARE_BLOCKS: u64 = 64;
+/// Blocks that are left to a file before the next one begins at a new place.
+const GAP_BLOCKS: u64 = 256;
+
+/// Where new blocks come from.
+#[derive(Debug)]
+pub(crate) struct Growth {
+    shape: Option<Shape>,
+    /// Where a file that cannot go on where it ends looks for room.
+    cursor: u64,
+    /// Files that were changed so that `rsext4` has not seen it; with them, what it knows of free blocks.
+    pub(crate) unseen: BTreeSet<u32>,
+}
+
+impl Growth {
+    /// Looks at the superblock.
+    pub(crate) fn read<D: Disk>(
+        store: &RefCell<Store<D>>,
+        superblock: &Superblock,
+    ) -> Result<Self, MountError> {
+        let (block, at) = superblock.place();
+        let mut bytes = [0; SUPERBLOCK_BYTES];
+        let read = store.borrow_mut().read_part(block, at, &mut bytes);
+        read.map_err(|error| match error {
+            StoreError::Disk(error) => MountError::Disk(error),
+            _ => MountError::Refused(Ext4ErrorKind::Io),
+        })?;
+        Ok(Self {
+            shape: Shape::parse(&bytes),
+            cursor: 0,
+            unseen: BTreeSet::new(),
+        })
+    }
+}
+
+/// What is to be written besides the data.
+struct Plan {
+    inode_place: (u64, usize),
+    inode: Vec<u8>,
+    leaf: Option<(u64, Vec<u8>)>,
+    groups: Vec<Group>,
+    runs: Vec<Run>,
+    cursor: u64,
+    size: u64,
+    /// Second of the change.
+    seconds: u32,
+}
+
+impl<D: Disk> Volume<D> {
+    /// Lets `rsext4` see what was changed past it, before it is asked.
+    pub(crate) fn refresh(&mut self) -> Result<(), Errno> {
+        if !self.growth.unseen.is_empty() {
+            self.remount()?;
+        }
+        Ok(())
+    }
+
+    /// The same, before it is only asked about one file.
+    pub(crate) fn refresh_file(&mut self, inode: u32) -> Result<bool, Errno> {
+        let old = self.growth.unseen.contains(&inode);
+        if old {
+            self.remount()?;
+        }
+        Ok(old)
+    }
+
+    /// Writes inside of a file or from there beyond its end, and sets its time; false when `rsext4` is needed.
+    /// Nothing was changed then.
+    ///
+    /// The file has a map, and it is the right file.
+    pub(crate) fn grow(&mut self, inode: u32, offset: u64, data: &[u8]) -> Result<bool, Failure> {
+        let Some(shape) = self.growth.shape else {
+            return Ok(false);
+        };
+        let size = self.superblock.block_size as u64;
+        let Some(map) = self.maps.get(inode) else {
+            return Ok(false);
+        };
+        let end = offset + data.len() as u64;
+        let old = map.size;
+        if offset > old {
+            return Ok(false);
+        }
+        let (first, used) = (offset / size, old.div_ceil(size));
+        let inside = first * size..used.min(end.div_ceil(size)) * size;
+        let overwritten = inside.end.saturating_sub(inside.start) as usize;
+        if !map.has_blocks(inside.start, overwritten, size as usize) {
+            return Ok(false);
+        }
+        let plan = self.plan(&shape, inode, used, end.max(old))?;
+        let Some(plan) = plan else {
+            return Ok(false);
+        };
+        self.carry_out(&shape, inode, plan, offset, data)
+            .map_err(|error| Failure::Broken(store_errno(error)))?;
+        self.growth.unseen.insert(inode);
+        self.past_ext4 = true;
+        Ok(true)
+    }
+
+    /// Finds room for the blocks from `used` on, and changes copies of what says so.
+    fn plan(
+        &mut self,
+        shape: &Shape,
+        number: u32,
+        used: u64,
+        size: u64,
+    ) -> Result<Option<Plan>, Errno> {
+        let added = size.div_ceil(self.superblock.block_size as u64) - used;
+        let Some((inode_place, inode)) = self.read_inode_bytes(shape, number)? else {
+            return Ok(None);
+        };
+        let now = self.clock.now().map_err(crate::volume::errno)?;
+        let mut plan = Plan {
+            inode_place,
+            inode,
+            leaf: None,
+            groups: Vec::new(),
+            runs: Vec::new(),
+            cursor: self.growth.cursor,
+            size,
+            seconds: now.sec as u32,
+        };
+        if added != 0 && !self.add_blocks(shape, number, used, added, &mut plan)? {
+            return Ok(None);
+        }
+        let grown = grow_inode(shape, number, &mut plan.inode, size, added, now);
+        Ok(grown.then_some(plan))
+    }
+
+    fn read_part(&self, block: u64, at: usize, length: usize) -> Result<Vec<u8>, Errno> {
+        let mut bytes = vec![0; length];
+        let mut store = self.store.borrow_mut();
+        store
+            .read_part(block, at, &mut bytes)
+            .map_err(store_errno)?;
+        Ok(bytes)
+    }
+
+    #[expect(
+        clippy::type_complexity,
+        reason = "block and byte, and the bytes there"
+    )]
+    fn read_inode_bytes(
+        &self,
+        shape: &Shape,
+        number: u32,
+    ) -> Result<Option<((u64, usize), Vec<u8>)>, Errno> {
+        let place = {
+            let mut store = self.store.borrow_mut();
+            let read = &mut |block: u64, to: &mut [u8]| store.read(block, to);
+            self.superblock
+                .inode_place(number, read)
+                .map_err(store_errno)?
+        };
+        let Some((block, at)) = place else {
+            return Ok(None);
+        };
+        let bytes = self.read_part(block, at, shape.inode_size())?;
+        Ok(Some(((block, at), bytes)))
+    }
+
+    /// Takes `added` blocks for the end of a file of `used` blocks.
+    fn add_blocks(
+        &mut self,
+        shape: &Shape,
+        number: u32,
+        used: u64,
+        added: u64,
+        plan: &mut Plan,
+    ) -> Result<bool, Errno> {
+        let leaf = last_leaf(shape, &plan.inode);
+        if let Some(Leaf::Block(block)) = leaf {
+            plan.leaf = Some((block, self.read_part(block, 0, self.superblock.block_size)?));
+        }
+        let inode = plan.inode.clone();
+        let extents = match (&leaf, &mut plan.leaf) {
+            (Some(Leaf::Inode), _) => Extents::in_inode(&mut plan.inode),
+            (Some(Leaf::Block(_)), Some((_, bytes))) => {
+                Extents::in_block(shape, number, &inode, bytes)
+            }
+            _ => None,
+        };
+        let Some(mut extents) = extents else {
+            return Ok(false);
+        };
+        let mut goal = match extents.end() {
+            Some((logical, next)) if logical == used => next,
+            _ => return Ok(false),
+        };
+        if used == 0 {
+            goal = plan.cursor.max(shape.home_of(number));
+        }
+        let mut left = added;
+        while left != 0 {
+            let Some((start, count)) = self.take(shape, goal, left, &mut plan.groups)? else {
+                return Ok(false);
+            };
+            if !extents.push(start, count) {
+                return Ok(false);
+            }
+            if start != goal || used == 0 {
+                plan.cursor = start + count + GAP_BLOCKS;
+            }
+            plan.runs.push(Run {
+                logical: used + added - left,
+                physical: start,
+                length: count,
+            });
+            left -= count;
+            goal = start + count;
+        }
+        if let Some((_, bytes)) = &mut plan.leaf {
+            seal_block(shape, number, &inode, bytes);
+        }
+        Ok(true)
+    }
+
+    /// Takes up to `wanted` blocks, from `goal` on if they are free, else as near behind as there are some.
+    fn take(
+        &self,
+        shape: &Shape,
+        goal: u64,
+        wanted: u64,
+        groups: &mut Vec<Group>,
+    ) -> Result<Option<(u64, u64)>, Errno> {
+        let (first, within) = shape.group_of(goal);
+        let count = shape.groups();
+        for step in 0..count {
+            let number = (first + step) % count;
+            let within = if step == 0 { within } else { 0 };
+            let known = groups.iter().position(|group| group.number() == number);
+            let index = match known {
+                Some(index) => index,
+                None => {
+                    let Some(group) = self.read_group(shape, number)? else {
+                        continue;
+                    };
+                    groups.push(group);
+                    groups.len() - 1
+                }
+            };
+            if let Some(taken) = groups[index].take(shape, within, wanted, SPARE_BLOCKS) {
+                return Ok(Some(taken));
+            }
+        }
+        Ok(None)
+    }
+
+    fn read_group(&self, shape: &Shape, number: u64) -> Result<Option<Group>, Errno> {
+        let (block, at, length) = shape.descriptor_place(number);
+        let descriptor = self.read_part(block, at, length)?;
+        let Some(bitmap) = Group::bitmap_block(shape, &descriptor) else {
+            return Ok(None);
+        };
+        let bitmap = self.read_part(bitmap, 0, self.superblock.block_size)?;
+        Ok(Group::new(shape, number, descriptor, bitmap))
+    }
+
+    /// Writes the data and everything that was planned.
+    fn carry_out(
+        &mut self,
+        shape: &Shape,
+        number: u32,
+        mut plan: Plan,
+        offset: u64,
+        data: &[u8],
+    ) -> Result<(), StoreError> {
+        let map = self.maps.get(number).expect("it was looked at");
+        map.grow(plan.size, &plan.runs, plan.seconds);
+        let mut store = self.store.borrow_mut();
+        write_data(&mut store, map, &plan.runs, offset, data)?;
+        let taken: u64 = plan.runs.iter().map(|run| run.length).sum();
+        for group in &mut plan.groups {
+            let (place, at, _) = shape.descriptor_place(group.number());
+            let (descriptor, bitmap) = group.seal(shape);
+            let bitmap_block = Group::bitmap_block_of(descriptor);
+            store.write(bitmap_block, bitmap)?;
+            store.patch_block(place, at, descriptor)?;
+        }
+        if taken != 0 {
+            let (block, at) = self.superblock.place();
+            let mut bytes = [0; SUPERBLOCK_BYTES];
+            store.read_part(block, at, &mut bytes)?;
+            shape.take_from_superblock(&mut bytes, taken);
+            seal(&mut bytes);
+            store.patch_block(block, at, &bytes)?;
+        }
+        if let Some((block, bytes)) = &plan.leaf {
+            store.write(*block, bytes)?;
+        }
+        let (block, at) = plan.inode_place;
+        store.patch_block(block, at, &plan.inode)?;
+        self.growth.cursor = plan.cursor;
+        Ok(())
+    }
+}
+
+/// Writes to blocks of which `runs` are new.
+fn write_data<D: Disk>(
+    store: &mut Store<D>,
+    map: &FileMap,
+    runs: &[Run],
+    offset: u64,
+    data: &[u8],
+) -> Result<(), StoreError> {
+    let size = store.block_size();
+    let mut done = 0;
+    while done < data.len() {
+        let at = offset + done as u64;
+        let (skip, block) = ((at % size as u64) as usize, at / size as u64);
+        let (physical, follow) = map.find(block);
+        let physical = physical.ok_or(StoreError::Forbidden)?;
+        let left = data.len() - done;
+        let whole = left.min(follow as usize * size) / size * size;
+        let is_new = runs.first().is_some_and(|run| block >= run.logical);
+        let part = if skip == 0 && whole != 0 {
+            store.write(physical, &data[done..done + whole])?;
+            whole
+        } else {
+            let part = left.min(size - skip);
+            if is_new {
+                // What is behind the end of a file is zero.
+                let mut bytes = vec![0; size];
+                bytes[..part].copy_from_slice(&data[done..done + part]);
+                store.write(physical, &bytes)?;
+            } else {
+                store.patch_block(physical, skip, &data[done..done + part])?;
+            }
+            part
+        };
+        done += part;
+    }
+    Ok(())
+}

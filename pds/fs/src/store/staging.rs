@@ -1,0 +1,93 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! What the running operation writes, whole blocks or parts of them; what becomes of it, the parent says.
+
+use super::*;
+
+impl<D: Disk> Store<D> {
+    /// Writes a run of blocks as a part of the running operation.
+    ///
+    /// # Errors
+    ///
+    /// When the blocks are not the file system's, or there is no room for the operation.
+    pub fn write(&mut self, block: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        if self.failed {
+            return Err(StoreError::Failed);
+        }
+        self.check_range(block, bytes.len() / self.block_size)?;
+        for (index, chunk) in bytes.chunks_exact(self.block_size).enumerate() {
+            let block = block + index as u64;
+            if self.journal.map().contains(block) {
+                return Err(StoreError::Forbidden);
+            }
+            let slot = match self.operation.get(&block) {
+                Some(slot) => *slot,
+                None => {
+                    let slot = self.take_slot()?;
+                    self.slots[slot as usize] = Slot::new(block, State::Staged);
+                    self.operation.insert(block, slot);
+                    slot
+                }
+            };
+            let memory = self.slot_at(slot);
+            self.raw.memory().write_bytes(memory, chunk);
+        }
+        Ok(())
+    }
+
+    /// Writes a part of a block as a part of the running operation; the rest of the block stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::write`] and [`Self::read`].
+    pub fn patch_block(&mut self, block: u64, skip: usize, bytes: &[u8]) -> Result<(), StoreError> {
+        if skip == 0 && bytes.len() == self.block_size {
+            return self.write(block, bytes);
+        }
+        if let Some(slot) = self.operation.get(&block) {
+            let at = self.slot_at(*slot) + skip;
+            self.raw.memory().write_bytes(at, bytes);
+            return Ok(());
+        }
+        if self.find_checked(block).is_some() && !self.failed {
+            let new = self.take_slot()?;
+            // To find room may have cost the block its slot.
+            if let Some(old) = self.find(block) {
+                return self.patch_into(new, old, block, skip, bytes);
+            }
+            self.free.push(new);
+        }
+        let mut whole = core::mem::take(&mut self.scratch);
+        whole.resize(self.block_size, 0);
+        let patched = self.read(block, &mut whole).and_then(|()| {
+            whole[skip..skip + bytes.len()].copy_from_slice(bytes);
+            self.write(block, &whole)
+        });
+        self.scratch = whole;
+        patched
+    }
+
+    /// The same, from slot to slot.
+    fn patch_into(
+        &mut self,
+        new: u32,
+        old: u32,
+        block: u64,
+        skip: usize,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        if self.journal.map().contains(block) {
+            self.free.push(new);
+            return Err(StoreError::Forbidden);
+        }
+        let (at, from, size) = (self.slot_at(new), self.slot_at(old), self.block_size);
+        let memory = self.raw.memory();
+        let source = memory.as_shared_ref();
+        memory.copy_from(at, &source, from, size);
+        memory.write_bytes(at + skip, bytes);
+        self.slots[new as usize] = Slot::new(block, State::Staged);
+        self.operation.insert(block, new);
+        Ok(())
+    }
+}
