@@ -92,8 +92,8 @@ impl<D: Disk> Volume<D> {
         Ok(old)
     }
 
-    /// Writes inside of a file or from there beyond its end, and sets its time; false when `rsext4` is needed.
-    /// Nothing was changed then.
+    /// Writes inside of a file or from there beyond its end, and sets its time. False when `rsext4` is
+    /// needed; nothing was changed then.
     ///
     /// The file has a map, and it is the right file.
     pub(crate) fn grow(&mut self, inode: u32, offset: u64, data: &[u8]) -> Result<bool, Failure> {

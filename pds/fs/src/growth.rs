@@ -196,8 +196,8 @@ impl Group {
         self.number
     }
 
-    /// Finds a run of free blocks, at `goal` if that one is free, and takes up to `wanted` of it. Elsewhere it
-    /// prefers one with room for `spare` more. Says which blocks.
+    /// Finds a run of free blocks, at `goal` if that one is free, and takes up to `wanted` of it.
+    /// Elsewhere it prefers one with room for `spare` more. Says which blocks.
     pub fn take(
         &mut self,
         shape: &Shape,

@@ -65,7 +65,7 @@ impl<D: Disk> Volume<D> {
     ///
     /// Says whether there is something to roll back.
     pub fn run(&mut self, request: &Request, to: &mut SharedMut) -> Outcome {
-        // Reads and writes do this when they need `rsext4`, walks when they find something that it has not seen.
+        // Reads and writes do this when they need `rsext4`, walks when they find what it has not seen.
         let later = match request {
             Request::Read { .. } | Request::Write { .. } | Request::Append { .. } => true,
             Request::Fsync | Request::Stat { .. } | Request::Fstat { .. } => true,

@@ -273,7 +273,7 @@ impl<D: Disk> InPlace<RawBlocks<D>> for Slots<'_> {
         let shift = match self.shift {
             Some((of, shift)) if of == seed => shift,
             _ => {
-                // Checksums of the same bytes from two seeds differ by that of zeros from the seeds' difference.
+                // Two checksums of the same bytes differ by that of zeros from the seeds' difference.
                 let zeros = alloc::vec![0; self.size];
                 let shift = crc32c(seed ^ SEED, &zeros);
                 self.shift = Some((seed, shift));
