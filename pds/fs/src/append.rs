@@ -38,6 +38,8 @@ pub(crate) struct Growth {
     cursor: u64,
     /// Files that were changed so that `rsext4` has not seen it; with them, what it knows of free blocks.
     pub(crate) unseen: BTreeSet<u32>,
+    /// Groups whose bitmaps we have written last: their checksums are right.
+    pub(crate) known: BTreeSet<u64>,
 }
 
 impl Growth {
@@ -57,6 +59,7 @@ impl Growth {
             shape: Shape::parse(&bytes),
             cursor: 0,
             unseen: BTreeSet::new(),
+            known: BTreeSet::new(),
         })
     }
 }
@@ -282,7 +285,8 @@ impl<D: Disk> Volume<D> {
             return Ok(None);
         };
         let bitmap = self.read_part(bitmap, 0, self.superblock.block_size)?;
-        Ok(Group::new(shape, number, descriptor, bitmap))
+        let known = self.growth.known.contains(&number);
+        Ok(Group::new(shape, number, descriptor, bitmap, known))
     }
 
     /// Writes the data and everything that was planned.
@@ -305,6 +309,7 @@ impl<D: Disk> Volume<D> {
             let bitmap_block = Group::bitmap_block_of(descriptor);
             store.write(bitmap_block, bitmap)?;
             store.patch_block(place, at, descriptor)?;
+            self.growth.known.insert(group.number());
         }
         if taken != 0 {
             let (block, at) = self.superblock.place();

@@ -171,13 +171,22 @@ impl Group {
         u64::from(get_u32(descriptor, 0)) | u64::from(high) << 32
     }
 
-    /// Takes both; `None` when the bitmap's checksum is wrong.
-    pub fn new(shape: &Shape, number: u64, descriptor: Vec<u8>, bitmap: Vec<u8>) -> Option<Self> {
+    /// Takes both; `None` when the bitmap's checksum is wrong, unless it is `known` to be right.
+    pub fn new(
+        shape: &Shape,
+        number: u64,
+        descriptor: Vec<u8>,
+        bitmap: Vec<u8>,
+        known: bool,
+    ) -> Option<Self> {
         let group = Self {
             number,
             descriptor,
             bitmap,
         };
+        if known {
+            return Some(group);
+        }
         let sound = group.bitmap_sum(shape).is_none_or(|sum| {
             let high = group.descriptor.get(0x38..0x3a);
             get_u16(&group.descriptor, 0x18) == sum as u16

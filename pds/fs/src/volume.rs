@@ -254,6 +254,7 @@ impl<D: Disk> Volume<D> {
         self.maps.forget_all();
         self.patched.clear();
         self.growth.unseen.clear();
+        self.growth.known.clear();
         self.ext4 = mount_ext4(&self.store, self.superblock, &self.clock).map_err(errno)?;
         self.finish()
     }

@@ -7,7 +7,7 @@
 use core::ops::Range;
 
 use jbd2::InPlace;
-use jbd2::checksum::{SEED, crc32c};
+use jbd2::checksum::{SEED, behind_zeros};
 
 use super::*;
 
@@ -274,8 +274,7 @@ impl<D: Disk> InPlace<RawBlocks<D>> for Slots<'_> {
             Some((of, shift)) if of == seed => shift,
             _ => {
                 // Two checksums of the same bytes differ by that of zeros from the seeds' difference.
-                let zeros = alloc::vec![0; self.size];
-                let shift = crc32c(seed ^ SEED, &zeros);
+                let shift = behind_zeros(seed ^ SEED, self.size);
                 self.shift = Some((seed, shift));
                 shift
             }
