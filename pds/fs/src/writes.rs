@@ -4,7 +4,7 @@
 //! Writes of files: what changes neither size nor blocks goes straight to the store, past `rsext4`.
 //!
 //! Such a write does not change the inode, but for the time of its last change. That is kept to the second:
-//! the first write in each second goes through `rsext4`, which sets it.
+//! the first write in each second sets it (`crate::append`, which also lets files grow).
 //!
 //! `rsext4` may keep its own copy of a block of which it has written a part. So we note the blocks that were
 //! written past it ([`Patched`]), and before it writes a part of one of them it is mounted anew.
