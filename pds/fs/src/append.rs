@@ -38,6 +38,8 @@ pub(crate) struct Growth {
     cursor: u64,
     /// Files that were changed so that `rsext4` has not seen it; with them, what it knows of free blocks.
     pub(crate) unseen: BTreeSet<u32>,
+    /// Blocks that were taken past `rsext4` since it was mounted.
+    pub(crate) taken: u64,
     /// Groups whose bitmaps we have written last: their checksums are right.
     pub(crate) known: BTreeSet<u64>,
 }
@@ -59,6 +61,7 @@ impl Growth {
             shape: Shape::parse(&bytes),
             cursor: 0,
             unseen: BTreeSet::new(),
+            taken: 0,
             known: BTreeSet::new(),
         })
     }
@@ -324,6 +327,7 @@ impl<D: Disk> Volume<D> {
         }
         let (block, at) = plan.inode_place;
         store.patch_block(block, at, &plan.inode)?;
+        self.growth.taken += taken;
         self.growth.cursor = plan.cursor;
         Ok(())
     }

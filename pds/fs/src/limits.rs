@@ -101,7 +101,7 @@ impl<D: Disk> Volume<D> {
     fn free(&self) -> Usage {
         let found = self.ext4.statfs();
         Usage {
-            blocks: found.free_blocks,
+            blocks: found.free_blocks.saturating_sub(self.growth.taken),
             inodes: u64::from(found.free_inodes),
         }
     }
@@ -125,6 +125,7 @@ impl<D: Disk> Volume<D> {
                 }
                 Some(_) => return Err(Errno::NotDirectory),
                 None => {
+                    self.refresh()?;
                     let made = self.mkdir(folder, name, ROOT_MODE);
                     let made = made.and_then(|made| self.finish().map(|()| made));
                     let made = made.and_then(|made| self.end_operation().map(|()| made));
@@ -194,6 +195,7 @@ impl<D: Disk> Volume<D> {
     ///
     /// When the disk or the file system fails.
     pub fn count_folder(&mut self, root: u32) -> Result<Usage, Errno> {
+        self.refresh()?;
         let sectors = self.superblock.block_size as u64 / 512;
         let mut used = Usage::default();
         let mut seen = BTreeSet::new();

@@ -217,6 +217,7 @@ impl<D: Disk> Volume<D> {
     fn try_remove(&mut self, inode: u32, client: usize) -> Result<(), Errno> {
         let folder = self.unlinked.folder.ok_or(Errno::Io)?;
         let name = format!("{inode}.{client}");
+        self.refresh()?;
         let before = self.free_now();
         self.maps.forget(inode);
         self.store.borrow_mut().count_change(Some(inode));

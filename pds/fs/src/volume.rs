@@ -222,6 +222,11 @@ impl<D: Disk> Volume<D> {
     ///
     /// When that fails; the caller rolls back.
     pub fn finish(&mut self) -> Result<(), Errno> {
+        if !self.growth.unseen.is_empty() {
+            // It would write what it knew before.
+            log::error!("rsext4 was asked for a change without a look at what was changed past it");
+            return Err(Errno::Io);
+        }
         self.ext4.sync().map_err(errno)
     }
 
@@ -254,6 +259,7 @@ impl<D: Disk> Volume<D> {
         self.maps.forget_all();
         self.patched.clear();
         self.growth.unseen.clear();
+        self.growth.taken = 0;
         self.growth.known.clear();
         self.ext4 = mount_ext4(&self.store, self.superblock, &self.clock).map_err(errno)?;
         self.finish()

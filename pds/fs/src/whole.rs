@@ -57,8 +57,8 @@ impl<D: Disk> Volume<D> {
                 fault_point!("fs.mid_operation");
                 if !core::mem::take(&mut self.past_ext4) {
                     self.finish().map_err(Failure::Broken)?;
-                    self.charge(before)?;
                 }
+                self.charge(before)?;
                 self.record(place, &completion).map_err(Failure::Broken)?;
             }
             // A read may have changed a time of access.
