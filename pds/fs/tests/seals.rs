@@ -28,6 +28,7 @@ impl Hostile {
     fn new(world: &SharedWorld, number: usize) -> Self {
         let link = world.borrow().links[number].clone();
         let requests = link.requests.shared_mut(&Life::endless());
+        let (requests, _) = requests.split_at(proto::fs::open_files::AT);
         Self {
             table: Client::attach(requests, link.completions.shared_ref()).unwrap(),
             world: Rc::clone(world),
