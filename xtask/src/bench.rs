@@ -22,7 +22,7 @@ use figures::Summary;
 use serde_json::json;
 
 use crate::cli::{BenchArgs, SystemArgs};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::kernels::{self, Target};
 use crate::qemu::{self, End, Machine, Watch};
 use crate::{build, disk, image, run, workspace};
@@ -61,6 +61,12 @@ struct Run {
     overlays: &'static [&'static str],
     /// Files of prefilled regions, besides those that every build makes.
     prefill: &'static [(&'static str, &'static [u8])],
+    /// In the place of the policy's default: how long an answer may take.
+    heartbeat_timeout_ms: Option<u32>,
+    /// Minutes that it works at most, where it works for as many as the caller says.
+    minutes_max: u64,
+    /// A run that ends badly is a result too: `count` says how badly.
+    may_fail: bool,
     /// Size of the disk, or 0 for none.
     disk_megabytes: u64,
     /// Whether the disk has a file system; otherwise it is empty.
@@ -157,6 +163,37 @@ fn make_disk(run: &Run, folder: &Path) -> Result<Option<PathBuf>> {
     Ok(Some(qemu::with_options(&path, &options)))
 }
 
+/// The overlays of a run, and one more for a timeout of its own.
+fn overlays(run: &Run, folder: &Path) -> Result<Vec<PathBuf>> {
+    let root = workspace::root();
+    let mut overlays: Vec<_> = run.overlays.iter().map(|file| root.join(file)).collect();
+    if let Some(timeout_ms) = run.heartbeat_timeout_ms {
+        let mut rules = overlays
+            .iter()
+            .rev()
+            .map(|file| file.with_extension("policy.toml"));
+        let rules = rules.find(|file| file.exists());
+        let rules = rules.unwrap_or_else(|| root.join("policy.toml"));
+        let text =
+            std::fs::read_to_string(&rules).context(format!("read '{}'", rules.display()))?;
+        let overlay = folder.join("timeout.xml");
+        workspace::write(&overlay, b"<overlay>\n</overlay>\n")?;
+        let text = with_timeout(&text, timeout_ms);
+        workspace::write(&overlay.with_extension("policy.toml"), text.as_bytes())?;
+        overlays.push(overlay);
+    }
+    Ok(overlays)
+}
+
+/// A policy with another default timeout.
+fn with_timeout(policy: &str, timeout_ms: u32) -> String {
+    let key = "heartbeat_timeout_ms =";
+    let others = policy.lines().filter(|line| !line.starts_with(key));
+    let mut text: String = others.map(|line| format!("{line}\n")).collect();
+    text = text.replace("[defaults]\n", &format!("[defaults]\n{key} {timeout_ms}\n"));
+    text
+}
+
 /// Boots one system and returns the lines with its figures.
 fn boot(args: &BenchArgs, bench: &Bench, run: &Run, target: &Target) -> Result<Vec<String>> {
     let root = workspace::root();
@@ -165,12 +202,12 @@ fn boot(args: &BenchArgs, bench: &Bench, run: &Run, target: &Target) -> Result<V
     for (file, bytes) in run.prefill {
         workspace::write(&folder.join(file), bytes)?;
     }
-    let minutes = args.false_restart_minutes.to_le_bytes();
-    workspace::write(&folder.join(MINUTES), &minutes)?;
+    let minutes = args.false_restart_minutes.min(run.minutes_max);
+    workspace::write(&folder.join(MINUTES), &minutes.to_le_bytes())?;
     let system = SystemArgs {
         kernel: args.kernel.clone(),
         system: root.join(run.system),
-        overlay: run.overlays.iter().map(|file| root.join(file)).collect(),
+        overlay: overlays(run, &folder)?,
         search_path: Vec::new(),
         build_dir: folder.clone(),
     };
@@ -190,7 +227,8 @@ fn boot(args: &BenchArgs, bench: &Bench, run: &Run, target: &Target) -> Result<V
     };
     let finished = qemu::watch(&built.board, &machine, &watch)?;
     workspace::write(&folder.join("serial.txt"), finished.output.as_bytes())?;
-    if !matches!(finished.end, End::Seen) {
+    let has_ended = run.may_fail && matches!(finished.end, End::Failed(_));
+    if !has_ended && !matches!(finished.end, End::Seen) {
         let lines: Vec<_> = finished.output.lines().collect();
         let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n  | ");
         let message = format!(
@@ -212,6 +250,15 @@ fn boot(args: &BenchArgs, bench: &Bench, run: &Run, target: &Target) -> Result<V
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_policy_gets_another_timeout() {
+        let policy = "# x\n[defaults]\nwindow_ms = 1\nheartbeat_timeout_ms = 60  # y\n[pd.a]\n";
+        assert_eq!(
+            with_timeout(policy, 20),
+            "# x\n[defaults]\nheartbeat_timeout_ms = 20\nwindow_ms = 1\n[pd.a]\n"
+        );
+    }
 
     #[test]
     fn figures_are_written_as_json() {

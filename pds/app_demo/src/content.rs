@@ -4,6 +4,8 @@
 //! What the application writes: byte streams that follow from a seed, so that anybody can say what
 //! has to be in a file who knows the file's seed and size.
 
+use crate::alive;
+
 /// The seed that belongs to a label (FNV-1a, 64 bits).
 pub fn seed(label: &str) -> u64 {
     label.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
@@ -28,6 +30,9 @@ fn each_part(seed: u64, offset: u64, length: usize, mut part: impl FnMut(usize, 
         let count = (8 - inside).min(length - done);
         part(done, &word(seed, place / 8)[inside..inside + count]);
         done += count;
+        if (done - count) / alive::STEP_BYTES != done / alive::STEP_BYTES {
+            alive::pulse();
+        }
     }
 }
 

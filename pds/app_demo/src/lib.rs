@@ -18,6 +18,7 @@
 
 extern crate alloc;
 
+mod alive;
 pub mod board;
 pub mod content;
 pub mod endless;

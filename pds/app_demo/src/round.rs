@@ -17,10 +17,10 @@ use log::info;
 use sha2::{Digest, Sha256};
 use timer_client::Service;
 
-use crate::content;
 use crate::escape::escape;
 use crate::walk::{hex, join, list, read_file};
 use crate::work::{Failure, Work};
+use crate::{alive, content};
 
 /// The folder that belongs to the application.
 pub const OUTPUT: &str = "/kintsugi-out";
@@ -287,7 +287,7 @@ fn check_names<S: Service>(work: &mut Work<S>, left: &Left, folder: &str) -> Res
 fn read_back<S: Service>(work: &mut Work<S>, file: &Written) -> Result<String, Failure> {
     let mut hash = Sha256::new();
     let size = read_file(work, &file.path, |work, offset, piece| {
-        hash.update(piece);
+        alive::update(&mut hash, piece);
         match content::first_difference(file.seed, offset, piece) {
             None => Ok(()),
             Some(at) => {

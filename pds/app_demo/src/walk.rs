@@ -13,6 +13,7 @@ use log::{info, warn};
 use sha2::{Digest, Sha256};
 use timer_client::Service;
 
+use crate::alive;
 use crate::escape::escape;
 use crate::work::{Failure, Work};
 
@@ -129,7 +130,7 @@ pub fn read_file<S: Service>(
 fn hash_file<S: Service>(work: &mut Work<S>, path: &str) -> Result<(String, u64), Failure> {
     let mut hash = Sha256::new();
     let size = read_file(work, path, |_, _, piece| {
-        hash.update(piece);
+        alive::update(&mut hash, piece);
         Ok(())
     })?;
     Ok((hex(&hash.finalize()), size))

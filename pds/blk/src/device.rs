@@ -65,6 +65,18 @@ pub trait Device {
     /// Starts what was submitted.
     fn kick(&mut self);
 
+    /// Whether it does not know of commands that it was told of before the last [`Self::mark`]. A device of
+    /// which that cannot be said does.
+    fn is_untold(&self) -> bool {
+        false
+    }
+
+    /// Commands that it was told of until now are what [`Self::is_untold`] is about.
+    fn mark(&mut self) {}
+
+    /// Tells it once more.
+    fn kick_again(&mut self) {}
+
     /// Takes the tag of a command that has ended. `None` arms the interrupt for the next one.
     fn next_done(&mut self) -> Option<(usize, Outcome)>;
 

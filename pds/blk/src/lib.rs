@@ -16,6 +16,7 @@ extern crate alloc;
 
 mod device;
 mod gpt;
+mod lateness;
 mod places;
 mod service;
 mod virtio;

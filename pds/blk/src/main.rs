@@ -136,10 +136,14 @@ impl Handler for Blk {
             self.service.interrupted();
             recovery::fault_point!("blk.after_irq_ack");
             self.interrupted = true;
+            recovery::fault_point!("blk.irq_noted");
         }
         if channels.contains(self.questions) {
             let clients = self.service.look(now_ms());
             self.tell(clients);
+            let late = self.service.lateness();
+            pd_setup::late(late.interrupts(), late.kicks());
+            pd_setup::own_work(self.service.own_count());
         } else {
             self.serve();
         }

@@ -29,6 +29,7 @@ use request_table::{AttachError, Server, Ticket};
 use sel4_shared_memory::{SharedMut, SharedRef};
 
 use crate::device::{Command, Device, Info, Outcome, TAGS};
+use crate::lateness::Lateness;
 use crate::watchdog::Watchdog;
 use partition::Reading;
 use reset::Suspect;
@@ -114,6 +115,9 @@ pub struct Service<D> {
     /// The partition table is being read.
     reading: Option<Reading>,
     watchdog: Watchdog,
+    lateness: Lateness,
+    /// This event began with an interrupt.
+    interrupted: bool,
     /// Commands that the device lost in a reset and that go to it one by one now.
     careful: u32,
     /// The request that was alone at the device when that failed.
@@ -159,6 +163,8 @@ impl<D: Device> Service<D> {
             completed: 0,
             reading: None,
             watchdog: Watchdog::default(),
+            lateness: Lateness::default(),
+            interrupted: false,
             careful: 0,
             suspect: None,
             resets: 0,
@@ -199,6 +205,21 @@ impl<D: Device> Service<D> {
         assert!(!doubts, "{status:?}: let another life see");
     }
 
+    /// What interrupts and notifications are missing, by [`Self::look`].
+    pub fn lateness(&self) -> Lateness {
+        self.lateness
+    }
+
+    /// Requests that wait while the device has nothing to do: for the driver, that is, which should never
+    /// let them.
+    pub fn own_count(&self) -> u64 {
+        let waits = |client: &&Client| client.held.is_some() || client.blocked != 0;
+        match self.in_progress_count() {
+            0 => self.clients.iter().filter(waits).count() as u64,
+            _ => 0,
+        }
+    }
+
     /// Returns the device, if there is one.
     pub fn device_mut(&mut self) -> Option<&mut D> {
         self.device.as_mut()
@@ -206,6 +227,8 @@ impl<D: Device> Service<D> {
 
     /// Deals with an interrupt of the device. Call [`Self::run`] afterwards.
     pub fn interrupted(&mut self) {
+        self.interrupted = true;
+        self.lateness.interrupted();
         let asks = self.device.as_mut().map(Device::acknowledge_interrupt);
         if asks == Some(true) {
             self.reset_device("asks for a reset");
@@ -215,11 +238,15 @@ impl<D: Device> Service<D> {
     /// Does all that can be done now, after any event. Returns the clients to notify, as bits in
     /// the order of `attach`.
     pub fn run(&mut self) -> u64 {
+        let completed = self.completed;
         loop {
             self.finish();
             if !self.start() {
                 if !self.told {
                     self.tell_of_old_completions();
+                }
+                if !core::mem::take(&mut self.interrupted) && self.completed != completed {
+                    self.lateness.found();
                 }
                 return core::mem::take(&mut self.to_notify);
             }

@@ -6,6 +6,7 @@
 
 mod clients;
 mod failing;
+mod late;
 mod machine;
 
 use std::cell::RefCell;

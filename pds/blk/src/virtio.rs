@@ -254,6 +254,21 @@ impl<T: Transport> Device for VirtioDisk<T> {
         }
     }
 
+    #[cold]
+    fn is_untold(&self) -> bool {
+        self.queue.is_untold()
+    }
+
+    #[cold]
+    fn mark(&mut self) {
+        self.queue.mark();
+    }
+
+    #[cold]
+    fn kick_again(&mut self) {
+        self.transport.notify(QUEUE);
+    }
+
     #[inline]
     fn next_done(&mut self) -> Option<(usize, Outcome)> {
         let head = match self.queue.next_used() {

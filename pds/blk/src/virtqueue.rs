@@ -78,6 +78,8 @@ pub(crate) struct VirtQueue {
     available_index: u16,
     /// Value of `available_index` that the device was last told.
     told_index: u16,
+    /// Value of `told_index` some time ago.
+    marked_index: u16,
     used_index: u16,
     /// The device's index when we last looked.
     seen_index: u16,
@@ -103,6 +105,7 @@ impl VirtQueue {
             event_index,
             available_index: 0,
             told_index: 0,
+            marked_index: 0,
             used_index: 0,
             seen_index: 0,
         };
@@ -117,7 +120,7 @@ impl VirtQueue {
         self.memory.store_u32(layout.used_event(), 0);
         self.memory.store_u32(layout.used(), 0);
         self.memory.store_u32(layout.available_event(), 0);
-        (self.available_index, self.told_index) = (0, 0);
+        (self.available_index, self.told_index, self.marked_index) = (0, 0, 0);
         (self.used_index, self.seen_index) = (0, 0);
     }
 
@@ -158,6 +161,19 @@ impl VirtQueue {
             let word = u32::from_le(self.memory.load_u32(self.layout.used()));
             word as u16 & NO_NOTIFY == 0
         }
+    }
+
+    /// Whether the device does not know of chains that were published before the last [`Self::mark`]. It
+    /// says how far it has looked when it is done with that, which may be some time after it was notified.
+    pub(crate) fn is_untold(&self) -> bool {
+        let word = u32::from_le(self.memory.load_u32(self.layout.available_event()));
+        let unknown = self.told_index.wrapping_sub(word as u16);
+        self.event_index && unknown > self.told_index.wrapping_sub(self.marked_index)
+    }
+
+    /// See [`Self::is_untold`].
+    pub(crate) fn mark(&mut self) {
+        self.marked_index = self.told_index;
     }
 
     /// Takes the next chain that the device is done with.

@@ -24,6 +24,9 @@ pub trait BlockPeer {
     /// may call `look`, return when that says true, and else tell the service to look again: a
     /// notification or a completion may have been lost.
     fn wait_or(&mut self, look: &mut dyn FnMut() -> bool);
+
+    /// A long piece of work goes on.
+    fn pulse(&mut self) {}
 }
 
 /// See the head of this file.
@@ -139,6 +142,8 @@ impl<P: BlockPeer> Disk for BlkDisk<P> {
     }
 
     fn memory(&mut self) -> &mut SharedMut {
+        // Whatever takes long, it comes by here for every block.
+        self.peer.pulse();
         &mut self.memory
     }
 

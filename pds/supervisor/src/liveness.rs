@@ -14,6 +14,10 @@
 //!   periods after the last one does not count.
 //! - **Long work.** A child that counts its progress on is alive, answer or not, unless it goes on so
 //!   [`DEAF_FACTOR`] times as long as it may be silent: then it cannot answer any more.
+//!
+//! Work is of two kinds. What waits for somebody else (a disk) may stand still for long: that is no
+//! fault of the child. What waits for the child alone may not, and interrupts or signals that the child
+//! itself finds missing, twice in a row, are proof enough.
 
 use alloc::vec::Vec;
 
@@ -24,6 +28,8 @@ use vitals::Seen;
 const START_FACTOR: u64 = 10;
 /// A child that counts its progress on may be without an answer for so many times the timeout.
 const DEAF_FACTOR: u64 = 70;
+/// Questions in a row at which a child found something late.
+const LATE_MAX: u64 = 2;
 /// So many hangs in a row without one answer in between are too many.
 const SILENT_LIVES_MAX: u32 = 5;
 
@@ -36,6 +42,8 @@ pub enum Hang {
     Deadlock,
     /// It has work and finishes none.
     StuckQueue,
+    /// Its device is done, and it learns of that only because we ask.
+    LostInterrupt,
 }
 
 /// What a look has found.
@@ -63,6 +71,8 @@ struct Watched {
     silent: bool,
     /// Milliseconds that count since it finished something, while there was something to finish.
     idle_ms: u64,
+    /// The same for work that waits for the child alone.
+    own_ms: Option<u64>,
     asked_ms: Option<u64>,
     /// It has not answered in this life.
     starting: bool,
@@ -88,6 +98,7 @@ impl Liveness {
             deaf_ms: 0,
             silent: false,
             idle_ms: 0,
+            own_ms: None,
             asked_ms: None,
             starting: true,
             silent_lives: 0,
@@ -99,6 +110,7 @@ impl Liveness {
         let watched = &mut self.children[child];
         (watched.unanswered, watched.asked_ms, watched.idle_ms) = (None, None, 0);
         (watched.silent, watched.starting, watched.deaf_ms) = (false, true, 0);
+        watched.own_ms = None;
     }
 
     /// Counts a hang of the child; says whether restarting it seems to be of no use.
@@ -151,7 +163,7 @@ impl Liveness {
             }
             let counted = if self.is_shadowed(index) { 0 } else { step_ms };
             let watched = &mut self.children[index];
-            if let Some(hang) = watched.age(counted) {
+            if let Some(hang) = watched.age(counted, period_ms) {
                 let above = |other: usize| self.children[other].priority;
                 let first = findings
                     .hung
@@ -197,20 +209,34 @@ impl Watched {
         if !works && !waits {
             self.idle_ms = 0;
         }
+        if seen.own == 0 || seen.done != self.last.done {
+            self.own_ms = None;
+        }
         self.silent = self.unanswered.is_some();
         self.last = *seen;
     }
 
     /// Lets the child grow older; says how it hangs if that is too old.
-    fn age(&mut self, counted_ms: u64) -> Option<Hang> {
+    fn age(&mut self, counted_ms: u64, period_ms: u64) -> Option<Hang> {
         let factor = if self.starting { START_FACTOR } else { 1 };
         let timeout = u64::from(self.policy.heartbeat_timeout_ms) * factor;
+        // The nearest look: they are not exactly a period apart.
+        let is_over =
+            |age_ms: u64| timeout > 0 && age_ms + (period_ms / 2).min(timeout / 4) >= timeout;
         let progress_timeout = u64::from(self.policy.progress_timeout_ms);
         self.unanswered = self.unanswered.map(|age| age + counted_ms);
         self.deaf_ms += self.unanswered.map_or(0, |_| counted_ms);
-        let is_silent = self.unanswered.is_some_and(|age| age >= timeout);
-        if timeout > 0 && (is_silent || self.deaf_ms >= timeout * DEAF_FACTOR) {
+        let is_deaf = timeout > 0 && self.deaf_ms >= timeout * DEAF_FACTOR;
+        if is_deaf || self.unanswered.is_some_and(is_over) {
             return Some(Hang::Silent);
+        }
+        if timeout > 0 && self.last.late_interrupts >= LATE_MAX {
+            return Some(Hang::LostInterrupt);
+        }
+        let own_ms = self.own_ms.map_or(0, |age| age + counted_ms);
+        self.own_ms = (self.last.own > 0).then_some(own_ms);
+        if (timeout > 0 && self.last.late_work >= LATE_MAX) || is_over(own_ms) {
+            return Some(Hang::StuckQueue);
         }
         if !self.last.waits && self.last.outstanding == 0 {
             return None;

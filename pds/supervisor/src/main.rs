@@ -18,6 +18,7 @@ mod reporter;
 mod supervised;
 mod ticks;
 mod watch;
+mod watchdog;
 
 use alloc::{vec, vec::Vec};
 
@@ -38,7 +39,8 @@ use supervisor_service::{
     tree::{ChildState, Decision, Phase, Tree},
 };
 use topology::Topology;
-use watch::{Noticed, Watch};
+use watch::{Noticed, Watch, now_ms};
+use watchdog::Watchdog;
 
 struct Supervisor {
     tree: Tree,
@@ -46,6 +48,7 @@ struct Supervisor {
     state: Option<State>,
     reporter: Reporter,
     watch: Watch,
+    watchdog: Option<Watchdog>,
 }
 
 #[protection_domain(stack_size = 0x4000, heap_size = 0x20000)]
@@ -80,12 +83,17 @@ fn init() -> impl Handler {
         state: None,
         reporter,
         watch,
+        watchdog: None,
     };
     supervisor.take_up(&topology);
     info!(
         "supervising {} protection domains",
         supervisor.children.len()
     );
+    // Without ticks there would be nobody to remind us of it.
+    if supervisor.watch.has_ticks() {
+        supervisor.watchdog = Watchdog::start(&topology, now_ms());
+    }
     recovery::ready();
     supervisor
 }
@@ -211,9 +219,11 @@ impl Supervisor {
         );
     }
 
-    fn reset(&self) {
+    fn reset(&mut self) {
         error!("resetting the machine");
         psci::system_reset();
+        // Then the watchdog will, if there is one.
+        self.watchdog = None;
         error!("this PD may not reset the machine: smc=\"true\" is missing in system.xml");
     }
 
@@ -366,6 +376,9 @@ impl Handler for Supervisor {
         }
         self.restart_due();
         self.report_all(true);
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.feed(now_ms());
+        }
         Ok(())
     }
 }

@@ -17,7 +17,9 @@
 
 use core::ops::Range;
 
-use black_box::{Action, FRAMES_MAX, REGISTER_COUNT, RecordWire, STACK_PAINT, TEXT_BYTES, to_name};
+use black_box::{
+    Action, FRAMES_MAX, REGISTER_COUNT, RecordWire, STACK_PAINT, Shown, TEXT_BYTES, to_name,
+};
 use proto::log::{BODY_WORDS, END, EPOCH_MASK, HEADER, Head as LogHead, START, tail_entry_words};
 use recovery::LastLife;
 use sel4_shared_memory::{SharedMut, SharedRef};
@@ -43,7 +45,7 @@ const STRIDE_BYTES: u64 = 32;
 /// the stack pointer of a death shows it.
 const GAP_SAMPLES: usize = 8;
 /// Most log entries that are taken into a report.
-const LINES_MAX: usize = 3;
+const LINES_MAX: usize = 6;
 
 /// Where a child's stack and code lie, in the child's own addresses.
 #[derive(Clone, Debug)]
@@ -216,6 +218,8 @@ pub struct Death<'a> {
     pub ticks_per_second: u64,
     /// Registers and return addresses.
     pub traces: Traces,
+    /// What it showed.
+    pub shown: Shown,
 }
 
 /// Fills in `wire`, all but what the black box does itself.
@@ -232,6 +236,7 @@ pub fn fill(
         count,
     } = &death.traces;
     (wire.registers, wire.frames) = (*registers, *frames);
+    wire.shown = death.shown;
     let (kind, detail) = death.fault.kind.number();
     let head = &mut wire.head;
     head.name = to_name(death.name);
@@ -250,7 +255,8 @@ pub fn fill(
     head.text_bytes = 0;
 }
 
-/// Copies the end of the dead life's log into `wire`: the lines of its panic, or else its last one.
+/// Copies the end of the dead life's log into `wire`: the lines of its panic, and what was said before
+/// that, as far as there is room.
 pub fn last_words(wire: &mut RecordWire, ring: &impl Words, epoch: u32) {
     let mut lines = [(0, 0); LINES_MAX];
     let count = newest_lines(ring, epoch, &mut lines);
@@ -288,7 +294,7 @@ fn newest_lines(ring: &impl Words, epoch: u32, lines: &mut [(u64, usize); LINES_
     let (Some(start), Some(mut end)) = (unseal(ring.word(START)), unseal(ring.word(END))) else {
         return 0;
     };
-    let mut count = 0;
+    let (mut count, mut bytes) = (0, 0);
     for _ in 0..ENTRIES_MAX {
         if count == LINES_MAX || end <= start {
             break;
@@ -316,16 +322,17 @@ fn newest_lines(ring: &impl Words, epoch: u32, lines: &mut [(u64, usize); LINES_
             end = first;
             continue;
         }
+        end = first;
         let emergency = head.kind == proto::log::Kind::Emergency;
-        if count > 0 && !emergency {
+        if !emergency && head.kind != proto::log::Kind::Text {
+            continue;
+        }
+        bytes += head.text_bytes + 1;
+        if count > 0 && !emergency && bytes > TEXT_BYTES {
             break;
         }
         lines[count] = (first, head.text_bytes);
         count += 1;
-        end = first;
-        if !emergency {
-            break;
-        }
     }
     count
 }

@@ -8,7 +8,7 @@
 
 use alloc::{format, vec::Vec};
 
-use black_box::{Action, BlackBox, Event, EventWire, RecordWire};
+use black_box::{Action, BlackBox, Event, EventWire, RecordWire, Shown};
 use log::{info, warn};
 use microkit_abi::{cache, slots, tcb};
 use recovery::LastLife;
@@ -33,7 +33,16 @@ struct Child {
     /// Where in the data a life leaves what it has found of the last.
     last_life: Option<usize>,
     log: Option<SharedRef>,
+    vitals: Option<SharedRef>,
+    /// What the vitals said when the death was noted.
+    shown: [u64; vitals::SHOWN],
     noted: Option<Noted>,
+}
+
+impl Child {
+    fn look_at_vitals(&mut self) {
+        self.shown = self.vitals.as_ref().map_or([0; _], vitals::words);
+    }
 }
 
 /// A death that is to be reported.
@@ -113,6 +122,7 @@ impl Reporter {
             data_base,
         };
         let log = topology.region(&format!("{}_to_console_log", child.name));
+        let vitals = topology.region(&format!("{}_vitals", child.name));
         self.children.push(Child {
             name: child.name,
             tcb: slots::child_tcb(usize::from(child.id)),
@@ -121,6 +131,8 @@ impl Reporter {
             last_life: image.last_life_offset(&data),
             data,
             noted: None,
+            vitals: vitals.map(|region| pd_setup::reads(&region)),
+            shown: [0; vitals::SHOWN],
             log: log.map(|region| pd_setup::reads(&region)),
         });
     }
@@ -146,7 +158,10 @@ impl Reporter {
             epoch,
             ticks,
         };
-        self.children[child].noted = Some(noted);
+        let child = &mut self.children[child];
+        child.noted = Some(noted);
+        // The next life begins with writing there.
+        child.look_at_vitals();
         noted.to_words()
     }
 
@@ -196,6 +211,7 @@ impl Reporter {
             epoch,
             ticks,
         };
+        self.children[child].look_at_vitals();
         self.report(child, noted, action, traces, recovery::ticks());
     }
 
@@ -209,6 +225,7 @@ impl Reporter {
             fault_ticks: noted.ticks,
             ticks_per_second: recovery::ticks_per_second(),
             traces,
+            shown: Shown::from_words(&child.shown),
         };
         fill(
             &mut self.wire,

@@ -7,7 +7,7 @@
 //! which hang on another clock, are a second source: five in a row without a tick in between mean
 //! that the service is dead, unless somebody above it keeps the processor from it.
 
-use alloc::{format, vec::Vec};
+use alloc::{boxed::Box, format, vec::Vec};
 
 use log::warn;
 use policy::ChildPolicy;
@@ -20,7 +20,7 @@ use supervisor_service::{
 use topology::Topology;
 use vitals::Seen;
 
-use crate::asker::Asker;
+use crate::asker::{self, Ask};
 use crate::ticks::{METRONOME, Tick, Ticks};
 
 /// Id of the supervised end of a channel from a supervisor (`pd-setup`).
@@ -34,7 +34,18 @@ struct Child {
     name: &'static str,
     vitals: Option<SharedRef>,
     channel: Option<Channel>,
-    asker: Option<Asker>,
+    asker: Option<Box<dyn Ask>>,
+}
+
+impl Child {
+    /// Asks it something, if it is one that can be asked.
+    fn ask(&mut self) {
+        if let Some((asker, vitals)) = self.asker.as_mut().zip(self.vitals.as_ref()) {
+            let seen = vitals::read(vitals);
+            // Somebody who is late shows it only while there is work.
+            asker.ask(now_ms(), seen.late_interrupts + seen.late_work > 0);
+        }
+    }
 }
 
 /// A hang that was noticed.
@@ -90,7 +101,7 @@ impl Watch {
             name: child.name,
             vitals: vitals.map(|region| pd_setup::reads(&region)),
             channel: channel.map(|channel| Channel::new(channel.id.into())),
-            asker: Asker::find(topology, child.name),
+            asker: asker::find(topology, child.name),
         });
     }
 
@@ -130,8 +141,7 @@ impl Watch {
         }
         match self.ticks.take(channels) {
             Tick::Period => {
-                let askers = self.children.iter_mut().flat_map(|child| &mut child.asker);
-                askers.for_each(|asker| asker.ask(now_ms()));
+                self.children.iter_mut().for_each(Child::ask);
                 (self.ticked_ms, self.asked_without_tick) = (now_ms(), 0);
                 let server = self.ticks.server().and_then(|name| self.position(name));
                 let found = self.look(epochs, server, self.ticks.period_ms());
@@ -192,6 +202,7 @@ impl Watch {
             Hang::Silent => None,
             Hang::Deadlock => Some(Kind::Deadlock),
             Hang::StuckQueue => Some(Kind::StuckQueue),
+            Hang::LostInterrupt => Some(Kind::LostIrq),
         };
         Noticed {
             child,
@@ -257,6 +268,7 @@ impl Watch {
     }
 }
 
-fn now_ms() -> u64 {
+/// The counter in milliseconds.
+pub fn now_ms() -> u64 {
     recovery::ticks() / (recovery::ticks_per_second() / 1_000)
 }

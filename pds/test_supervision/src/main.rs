@@ -14,6 +14,8 @@
 
 extern crate alloc;
 
+mod lies;
+mod steps;
 mod victim;
 
 use alloc::{format, string::String, vec::Vec};
@@ -38,20 +40,16 @@ const REST_PERIODS: u32 = 8;
 const HANG_ROUNDS: u32 = 6;
 
 /// What is left out, from one point of a victim to another, and how its supervisor must call that.
-const SKIPS: [(&str, &str, &str, Kind); 2] = [
+const SKIPS: [(&str, &str, &str, Kind); 3] = [
     (
         "timer",
         "timer.before_ack",
         "timer.after_ack",
         Kind::LostIrq,
     ),
+    ("blk", "blk.after_irq_ack", "blk.irq_noted", Kind::LostIrq),
     ("blk", "blk.before_kick", "blk.after_kick", Kind::StuckQueue),
 ];
-/// The application does not work for longer.
-const SKIPS_MAX: u32 = 2;
-
-/// The region that the block service's supervisor has its answers written to, and an error in its address.
-const ANSWERS: (&str, &str, u64) = ("blk", "devices_to_blk_data", 0x800);
 
 struct Test {
     topology: Topology<'static>,
@@ -80,7 +78,7 @@ fn init() -> impl Handler {
         Some(_) => (1, HANG_ROUNDS),
         None => (2, 1),
     };
-    // First, while the application works.
+    // First, while the application works; later only the supervisor's questions are work for the driver.
     test.skips(rounds);
     if parts > 1 {
         test.faults();
@@ -198,47 +196,6 @@ impl Test {
         }
     }
 
-    /// Each supervisor dies at each step of a restart of one of its children, and both live.
-    fn steps(&mut self) {
-        for (supervisor, child) in [("supervisor", "timer"), ("devices", "blk")] {
-            let position = |name: &str| self.victims.iter().position(|v| v.name == name);
-            let (Some(supervisor), Some(child)) = (position(supervisor), position(child)) else {
-                self.fail("system.xml does not map the supervisors and their children");
-                continue;
-            };
-            for point in 0..self.victims[supervisor].points.points.len() {
-                let name = self.victims[supervisor].points.points[point].name.clone();
-                if name.starts_with("supervisor.") {
-                    self.step(supervisor, child, point, &name);
-                }
-            }
-        }
-    }
-
-    fn step(&mut self, supervisor: usize, child: usize, point: usize, name: &str) {
-        let before = self.sights();
-        let hang = name == "supervisor.hang";
-        self.victims[supervisor].plant(point);
-        let stub = if hang { &HANGS[0] } else { &FAULTS[0] };
-        self.victims[child].attack(stub);
-        let what = format!("{} at {name}", self.victims[supervisor].name);
-        if !self.until_alive(&[child], &before) {
-            return self.fail(&format!("{what}: the child does not live again"));
-        }
-        rest(REST_PERIODS);
-        let died = self.victims[supervisor].sight().epoch != before[supervisor].epoch;
-        if !died {
-            // Steps of an escalation or of its own start.
-            self.victims[supervisor].unplant(point);
-            info!("STEP {what}: not on the way");
-        } else if self.until_alive(&[], &before) && self.victims[supervisor].sight().answers {
-            info!("STEP {what}: both live");
-        } else {
-            self.fail(&format!("{what}: the supervisor does not answer"));
-        }
-        rest(REST_PERIODS);
-    }
-
     /// Every hang of every victim, with the time until it was noticed.
     fn hangs(&mut self, rounds: u32) {
         for stub in &HANGS {
@@ -258,7 +215,7 @@ impl Test {
             let Some(index) = self.victims.iter().position(|v| v.name == name) else {
                 continue;
             };
-            for _ in 0..rounds.min(SKIPS_MAX) {
+            for _ in 0..rounds {
                 let before = self.sights();
                 // It comes along there some time later, so this is too long rather than too short.
                 let start = recovery::ticks();
@@ -271,22 +228,22 @@ impl Test {
         }
     }
 
-    /// The block service writes answers to a wrong place.
+    /// Every way to make a service answer wrongly.
     fn wrong_answers(&mut self, rounds: u32) {
-        let (name, region, error) = ANSWERS;
-        let index = self.victims.iter().position(|victim| victim.name == name);
-        let place = self.topology.region(region).map(|region| region.paddr);
-        let (Some(index), Some(place)) = (index, place) else {
-            return self.fail("system.xml does not map the answers");
-        };
-        for _ in 0..rounds {
-            let before = self.sights();
-            let start = recovery::ticks();
-            let changed = self.victims[index].corrupt(&self.topology, place, place + error);
-            if changed == 0 {
-                self.fail("the address of the answers is not in the service's memory");
-            } else if let Some(sight) = self.judge(index, Kind::WrongAnswer, &before) {
-                self.say(index, Kind::WrongAnswer, start, &sight);
+        for lie in &lies::ALL {
+            let index = self.victims.iter().position(|victim| victim.name == lie.of);
+            let Some(index) = index else {
+                self.fail(&format!("system.xml has no {}", lie.of));
+                continue;
+            };
+            for _ in 0..rounds {
+                let before = self.sights();
+                let start = recovery::ticks();
+                if !(lie.tell)(&self.topology, &mut self.victims[index]) {
+                    self.fail(&format!("{}: there is nothing to make it lie with", lie.of));
+                } else if let Some(sight) = self.judge(index, Kind::WrongAnswer, &before) {
+                    self.say(index, Kind::WrongAnswer, start, &sight);
+                }
             }
         }
     }

@@ -16,7 +16,8 @@ use topology::{Parts, SavedElf, Topology, Window};
 
 /// `udf #0`.
 const UNDEFINED: u32 = 0;
-const NOP: u32 = 0xd503_201f;
+/// `brk #1`, which the compiler puts where nothing may come.
+const BREAKPOINT: u32 = 0xd420_0020;
 
 pub struct Victim {
     pub name: String,
@@ -104,10 +105,25 @@ impl Victim {
         );
     }
 
-    /// The victim dies when it comes to the point with this index.
-    pub fn plant(&mut self, point: usize) {
-        let offset = (self.points.points[point].address - CODE_BASE) as usize;
-        self.write(offset, UNDEFINED);
+    /// The victim dies when it comes to the point with this name.
+    pub fn plant(&mut self, name: &str) {
+        let mut points = self.points.points.iter();
+        let point = points.find(|point| point.name == name);
+        let point = point.unwrap_or_else(|| panic!("{} has no {name}", self.name));
+        self.write((point.address - CODE_BASE) as usize, UNDEFINED);
+    }
+
+    /// Ends the victim at an instruction of its own program, so that its code is found to be sound, and not
+    /// restored.
+    ///
+    /// `number` chooses one of two, as a second death at one place looks like damage.
+    pub fn end_with_code_intact(&mut self, number: usize) {
+        let places = (0..self.code.len()).step_by(size_of::<u32>());
+        let mut places = places.filter(|&at| self.code.load_u32(at) == BREAKPOINT);
+        let at = places.nth(number);
+        let at = at.unwrap_or_else(|| panic!("{} has no breakpoint {number}", self.name));
+        let ended = tcb::restart(self.tcb, CODE_BASE + at as u64);
+        assert!(ended.is_ok(), "no right to {}", self.name);
     }
 
     /// Branches from one point to another: what is between them is not done any more.
@@ -127,12 +143,6 @@ impl Victim {
         true
     }
 
-    /// Takes a plant back.
-    pub fn unplant(&mut self, point: usize) {
-        let offset = (self.points.points[point].address - CODE_BASE) as usize;
-        self.write(offset, NOP);
-    }
-
     /// Replaces a word wherever it is in the victim's data and heap; says how often it was there.
     pub fn corrupt(&self, topology: &Topology<'static>, from: u64, to: u64) -> usize {
         let region = topology.region(&format!("{}_data", self.name));
@@ -141,6 +151,27 @@ impl Victim {
         let found: Vec<_> = words.filter(|&at| data.load_u64(at) == from).collect();
         found.iter().for_each(|&at| data.store_u64(at, to));
         found.len()
+    }
+
+    /// The same for a quarter of a word.
+    pub fn corrupt_u16(&self, topology: &Topology<'static>, from: u16, to: u16) -> usize {
+        let region = topology.region(&format!("{}_data", self.name));
+        let mut data = pd_setup::writes(&region.expect("found before"));
+        let mut found = 0;
+        for at in (0..data.len()).step_by(size_of::<u64>()) {
+            let word = data.load_u64(at);
+            let mut changed = word;
+            for shift in [0, 16, 32, 48] {
+                if (word >> shift) as u16 == from {
+                    changed ^= u64::from(from ^ to) << shift;
+                }
+            }
+            if changed != word {
+                data.store_u64(at, changed);
+                found += 1;
+            }
+        }
+        found
     }
 
     pub fn sight(&self) -> Sight {

@@ -7,6 +7,10 @@
 //! FAULT pd=fs kind=read addr=0x0 pc=0x10004a30 epoch=1 action=restart after_us=37 stack=2016/16384
 //! BACKTRACE pd=fs lr=0x10004a2c frames=0x10004a30,0x1000132c,0x10000164
 //! ```
+//! A hang also has what the PD showed its supervisor last (so has every record of an earlier boot):
+//! ```text
+//! VITALS pd=fs beats=812 beat_age_ms=61 busy_ms=62 progress=951 waiting=0x0 outstanding=1 done=7 own=0 ...
+//! ```
 //! `epoch` is the epoch of the life that begins, as everywhere in the log; a record has the epoch
 //! of the life that ended. `after_us` is from the reception of the fault until the child can run.
 
@@ -15,7 +19,7 @@ use core::mem::size_of;
 
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
-use crate::record::{Action, FRAMES_MAX, Head, RecordWire, name_of};
+use crate::record::{Action, FRAMES_MAX, Head, RecordWire, Shown, name_of};
 
 /// An event as it lies in a log ring. The ring has its own CRC, so the head's is not looked at.
 #[repr(C)]
@@ -27,6 +31,8 @@ pub struct EventWire {
     pub restart_ticks: u64,
     /// Link register.
     pub lr: u64,
+    /// Its vitals.
+    pub shown: Shown,
     /// Return addresses, innermost first; as many as there are.
     pub frames: [u64; FRAMES_MAX],
 }
@@ -41,6 +47,7 @@ impl EventWire {
             head: record.head,
             restart_ticks,
             lr: record.lr(),
+            shown: record.shown,
             frames: record.frames,
         }
     }
@@ -84,14 +91,20 @@ impl Event {
     /// The lines, each without its end.
     #[must_use]
     pub fn lines(&self) -> Lines<'_> {
-        Lines { wire: &self.wire }
+        let has_vitals = self.wire.shown.beats != 0;
+        let is_old = self.wire.restart_ticks == 0;
+        Lines {
+            wire: &self.wire,
+            with_vitals: has_vitals && (is_old || self.wire.head.kind().is_hang()),
+        }
     }
 }
 
-/// The two lines of an event, as `Display` with `\n` between them.
+/// The two or three lines of an event, as `Display` with `\n` between them.
 #[derive(Clone, Copy, Debug)]
 pub struct Lines<'a> {
     wire: &'a EventWire,
+    with_vitals: bool,
 }
 
 impl Lines<'_> {
@@ -127,6 +140,30 @@ impl Lines<'_> {
         Ok(())
     }
 
+    fn vitals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (head, shown) = (&self.wire.head, &self.wire.shown);
+        let ticks_per_ms = (head.ticks_per_second / 1_000).max(1);
+        let age_ms = |since: u64| match since {
+            0 => 0,
+            since => head.fault_ticks.saturating_sub(since) / ticks_per_ms,
+        };
+        write!(
+            f,
+            "VITALS pd={} beats={} beat_age_ms={} busy_ms={} progress={} waiting={:#x}",
+            name_of(&head.name),
+            shown.beats,
+            age_ms(shown.beat_ticks),
+            age_ms(shown.busy_since),
+            shown.progress,
+            shown.waiting,
+        )?;
+        write!(
+            f,
+            " outstanding={} done={} own={} late={},{}",
+            shown.outstanding, shown.done, shown.own, shown.late_interrupts, shown.late_work
+        )
+    }
+
     fn backtrace(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let head = &self.wire.head;
         let name = name_of(&head.name);
@@ -143,9 +180,13 @@ impl Lines<'_> {
 impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.fault(f)?;
+        if self.with_vitals {
+            f.write_str("\n")?;
+            self.vitals(f)?;
+        }
         f.write_str("\n")?;
         self.backtrace(f)
     }
 }
 
-const _: () = assert!(size_of::<EventWire>() == 144 + 16 + FRAMES_MAX * 8);
+const _: () = assert!(size_of::<EventWire>() == 144 + 16 + 88 + FRAMES_MAX * 8);

@@ -22,7 +22,7 @@ mod ring;
 pub use event::{Event, EventWire, Lines};
 pub use record::{
     Action, FRAMES_MAX, Head, Kind, NAME_BYTES, REGISTER_COUNT, Record, RecordWire, STACK_PAINT,
-    TEXT_BYTES, name_of, to_name,
+    Shown, TEXT_BYTES, name_of, to_name,
 };
 pub use ring::{Attached, BlackBox, REGION_BYTES_MIN, TooSmall, records_in};
 

@@ -21,7 +21,7 @@ pub const REGISTER_COUNT: usize = 36;
 /// Most return addresses in a record.
 pub const FRAMES_MAX: usize = 16;
 /// Bytes kept of the last log lines.
-pub const TEXT_BYTES: usize = 208;
+pub const TEXT_BYTES: usize = 376;
 
 /// What a supervisor fills a stack with before its PD's first life.
 pub const STACK_PAINT: u8 = 0xa5;
@@ -214,6 +214,43 @@ pub struct Head {
     pub name: [u8; NAME_BYTES],
 }
 
+/// What the PD showed its supervisor last, in the order of its vitals page (crate `vitals`). All zero: it has
+/// no such page, or nobody knew any more.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Shown {
+    /// Answers to the supervisor.
+    pub beats: u64,
+    /// Counter at the latest.
+    pub beat_ticks: u64,
+    /// Counter when the event began that was being handled; 0: it waited for one.
+    pub busy_since: u64,
+    /// Signs of life.
+    pub progress: u64,
+    /// Channels that it waited for in the middle of an event, as bits.
+    pub waiting: u64,
+    /// Work accepted and not finished.
+    pub outstanding: u64,
+    /// Work finished.
+    pub done: u64,
+    /// Of a supervisor: priority that is occupied below it, and one more.
+    pub occupied: u64,
+    /// Questions in a row that found interrupts missing.
+    pub late_interrupts: u64,
+    /// Questions in a row that found others not told.
+    pub late_work: u64,
+    /// Work that waited for nobody else.
+    pub own: u64,
+}
+
+impl Shown {
+    /// From the words of the page.
+    #[must_use]
+    pub fn from_words(words: &[u64; 11]) -> Self {
+        zerocopy::transmute!(*words)
+    }
+}
+
 /// A record as it lies in the black box.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -224,6 +261,8 @@ pub struct RecordWire {
     pub registers: [u64; REGISTER_COUNT],
     /// Return addresses, innermost first.
     pub frames: [u64; FRAMES_MAX],
+    /// Its vitals.
+    pub shown: Shown,
     /// The end of the PD's log, UTF-8 with `\n` between lines.
     pub text: [u8; TEXT_BYTES],
 }
@@ -232,8 +271,8 @@ pub struct RecordWire {
 // target promises strict alignment. Machine and host are both little-endian.
 const _: () = assert!(cfg!(target_endian = "little"));
 const _: () = assert!(size_of::<Head>() == 144);
-const _: () = assert!(size_of::<RecordWire>() == 768);
-const _: () = assert!(offset_of!(RecordWire, text) == 560);
+const _: () = assert!(size_of::<RecordWire>() == 1024);
+const _: () = assert!(offset_of!(RecordWire, text) == 648);
 
 impl RecordWire {
     /// Index of the link register in the kernel's order.

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | 0 | header of `shared-words`: magic, version, length, CRC, sealed epoch of the writer |
 //! | 32 | sealed count of boots, one store |
-//! | 768 | slots of 768 bytes, each sealed by itself |
+//! | 1024 | slots of 1024 bytes, each sealed by itself |
 //!
 //! There is no index that could disagree with the slots: the newest record is the valid one with
 //! the highest sequence number, and the next goes to slot `sequence % slots`. So whatever is
@@ -29,7 +29,7 @@ use crate::record::RecordWire;
 
 const HEADER: Header = Header {
     magic: u64::from_le_bytes(*b"KBLAKBOX"),
-    version: 1,
+    version: 2,
 };
 /// Word of the sealed count of boots.
 const BOOTS: usize = 4;

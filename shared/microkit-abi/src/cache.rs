@@ -15,23 +15,19 @@ fn line_bytes() -> usize {
     4 << (ctr >> 16 & 0xf)
 }
 
-/// Applies an operation to every line from `first` to `end`, in rounds of four lines as long as that
+/// Applies an operation to every line from `first` to `end`, in rounds of sixteen lines as long as that
 /// does not pass the last one: a restart does this to all code of a PD.
 macro_rules! for_each_line {
     ($operation:literal, $first:expr, $end:expr, $line:expr) => {
         asm!(
             "2:",
-            "add {ahead}, {at}, {line}, lsl #2",
+            "add {ahead}, {at}, {line}, lsl #4",
             "cmp {ahead}, {end}",
             "b.hi 3f",
+            ".rept 16",
             concat!($operation, ", {at}"),
             "add {at}, {at}, {line}",
-            concat!($operation, ", {at}"),
-            "add {at}, {at}, {line}",
-            concat!($operation, ", {at}"),
-            "add {at}, {at}, {line}",
-            concat!($operation, ", {at}"),
-            "mov {at}, {ahead}",
+            ".endr",
             "b 2b",
             "3:",
             "cmp {at}, {end}",

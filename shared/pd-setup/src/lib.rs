@@ -88,6 +88,18 @@ mod target {
         with_vitals(|vitals| vitals.work(outstanding, done));
     }
 
+    /// States how much of the work waits for nobody but this PD. It is restarted when it finishes none
+    /// of that for longer than a question may go unanswered.
+    pub fn own_work(own: u64) {
+        with_vitals(|vitals| vitals.own(own));
+    }
+
+    /// States at how many of the supervisor's questions in a row interrupts turned out to be missing, and
+    /// at how many others had not heard of the work they were told of. Two are enough for a restart.
+    pub fn late(interrupts: u64, work: u64) {
+        with_vitals(|vitals| vitals.late(interrupts, work));
+    }
+
     /// Of a supervisor: states the highest priority that is occupied below it.
     pub fn occupied(priority: Option<u8>) {
         with_vitals(|vitals| vitals.occupied(priority));
@@ -143,5 +155,6 @@ mod target {
 
 #[cfg(target_os = "none")]
 pub use target::{
-    hear_questions, log, occupied, pulse, reads, topology, topology_key, vitals, work, writes,
+    hear_questions, late, log, occupied, own_work, pulse, reads, topology, topology_key, vitals,
+    work, writes,
 };

@@ -105,6 +105,72 @@ pub(crate) unsafe fn copy(dst: *mut u8, src: *const u8, len: usize) {
     }
 }
 
+/// Sets `len` bytes at `dst` to `byte`.
+///
+/// # Safety
+///
+/// `dst` must be valid for writes of `len` bytes. Others may read them meanwhile.
+#[cfg(all(target_arch = "aarch64", target_os = "none"))]
+#[inline]
+pub(crate) unsafe fn fill(dst: *mut u8, len: usize, byte: u8) {
+    // SAFETY: the caller vouched for the range; the block writes nothing else.
+    unsafe {
+        core::arch::asm!(
+            "dup {a:v}.16b, {byte:w}",
+            "subs {len}, {len}, #128",
+            "b.lo 3f",
+            "2:",
+            "stp {a:q}, {a:q}, [{dst}], #128",
+            "stp {a:q}, {a:q}, [{dst}, #-96]",
+            "stp {a:q}, {a:q}, [{dst}, #-64]",
+            "stp {a:q}, {a:q}, [{dst}, #-32]",
+            "subs {len}, {len}, #128",
+            "b.hs 2b",
+            "3:", // The low seven bits of `len` still are what is left.
+            "tbz {len}, #6, 4f",
+            "stp {a:q}, {a:q}, [{dst}], #64",
+            "stp {a:q}, {a:q}, [{dst}, #-32]",
+            "4:",
+            "tbz {len}, #5, 5f",
+            "stp {a:q}, {a:q}, [{dst}], #32",
+            "5:",
+            "tbz {len}, #4, 6f",
+            "str {a:q}, [{dst}], #16",
+            "6:",
+            "tbz {len}, #3, 7f",
+            "str {a:d}, [{dst}], #8",
+            "7:",
+            "tbz {len}, #2, 8f",
+            "str {a:s}, [{dst}], #4",
+            "8:",
+            "tbz {len}, #1, 9f",
+            "str {a:h}, [{dst}], #2",
+            "9:",
+            "tbz {len}, #0, 10f",
+            "str {a:b}, [{dst}]",
+            "10:",
+            dst = inout(reg) dst => _,
+            len = inout(reg) len => _,
+            byte = in(reg) u32::from(byte),
+            a = out(vreg) _,
+            options(nostack),
+        );
+    }
+}
+
+/// Sets `len` bytes at `dst` to `byte`.
+///
+/// # Safety
+///
+/// As for the assembly version above.
+#[cfg(not(all(target_arch = "aarch64", target_os = "none")))]
+pub(crate) unsafe fn fill(dst: *mut u8, len: usize, byte: u8) {
+    for index in 0..len {
+        // SAFETY: the caller vouched for `len` bytes.
+        unsafe { dst.wrapping_add(index).write_volatile(byte) };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

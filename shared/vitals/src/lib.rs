@@ -17,7 +17,7 @@ use shared_words::{HEADER_WORDS, Header, Words, WordsMut};
 /// Header of a vitals page.
 pub const HEADER: Header = Header {
     magic: u64::from_le_bytes(*b"KVITALS1"),
-    version: 1,
+    version: 2,
 };
 
 /// Answers to the supervisor, ever.
@@ -37,8 +37,16 @@ pub const DONE: usize = HEADER_WORDS + 6;
 /// Of a supervisor: one more than the highest priority below it at which somebody does not answer or
 /// had the processor at its last look; 0 when there is none.
 pub const OCCUPIED: usize = HEADER_WORDS + 7;
+/// Questions in a row at which the PD found done what an interrupt should have told it of.
+pub const LATE_INTERRUPTS: usize = HEADER_WORDS + 8;
+/// Questions in a row at which the PD found that whom it had told of work did not know of it.
+pub const LATE_WORK: usize = HEADER_WORDS + 9;
+/// Work that was accepted and waits for nobody but the PD itself.
+pub const OWN: usize = HEADER_WORDS + 10;
 
-const WORDS: usize = HEADER_WORDS + 8;
+const WORDS: usize = HEADER_WORDS + SHOWN;
+/// Words behind the header, from [`BEATS`] to [`OWN`].
+pub const SHOWN: usize = 11;
 
 /// The page is too small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +74,14 @@ impl Vitals {
             (HEADER_WORDS..WORDS).for_each(|word| page.set_word(word, 0));
             HEADER.finish(&mut page);
         }
-        for word in [WAITING, OUTSTANDING, OCCUPIED] {
+        for word in [
+            WAITING,
+            OUTSTANDING,
+            OCCUPIED,
+            LATE_INTERRUPTS,
+            LATE_WORK,
+            OWN,
+        ] {
             page.set_word(word, 0);
         }
         page.set_word(BUSY_SINCE, ticks.max(1));
@@ -116,6 +131,18 @@ impl Vitals {
         self.page.set_word(OUTSTANDING, outstanding);
     }
 
+    /// States how much of the work waits for nobody but this PD.
+    pub fn own(&mut self, own: u64) {
+        self.page.set_word(OWN, own);
+    }
+
+    /// States at how many questions in a row interrupts were missing, and at how many others did not
+    /// know of what they were told.
+    pub fn late(&mut self, interrupts: u64, work: u64) {
+        self.page.set_word(LATE_INTERRUPTS, interrupts);
+        self.page.set_word(LATE_WORK, work);
+    }
+
     /// States the highest priority that is occupied below this supervisor.
     pub fn occupied(&mut self, priority: Option<u8>) {
         self.page.set_word(
@@ -144,6 +171,24 @@ pub struct Seen {
     pub done: u64,
     /// [`OCCUPIED`], decoded.
     pub occupied: Option<u8>,
+    /// [`LATE_INTERRUPTS`].
+    pub late_interrupts: u64,
+    /// [`LATE_WORK`].
+    pub late_work: u64,
+    /// [`OWN`].
+    pub own: u64,
+}
+
+/// The words behind the header, for a record of a death; zeros if nobody has formatted the page.
+#[must_use]
+pub fn words(page: &impl Words) -> [u64; SHOWN] {
+    let mut words = [0; SHOWN];
+    if page.word_count() >= WORDS && HEADER.check(page).is_ok() {
+        for (index, word) in words.iter_mut().enumerate() {
+            *word = page.word(HEADER_WORDS + index);
+        }
+    }
+    words
 }
 
 /// Reads a page; one that nobody has formatted says nothing.
@@ -165,6 +210,9 @@ pub fn read(page: &impl Words) -> Seen {
             .word(OCCUPIED)
             .checked_sub(1)
             .and_then(|priority| priority.try_into().ok()),
+        late_interrupts: page.word(LATE_INTERRUPTS),
+        late_work: page.word(LATE_WORK),
+        own: page.word(OWN),
     }
 }
 
@@ -202,6 +250,12 @@ mod tests {
         assert_eq!((now.outstanding, now.done, now.occupied), (7, 8, Some(140)));
         vitals.occupied(None);
         assert_eq!(seen().occupied, None);
+        vitals.late(1, 2);
+        vitals.own(3);
+        let now = seen();
+        assert_eq!((now.late_interrupts, now.late_work, now.own), (1, 2, 3));
+        let words = words(&region.shared_ref());
+        assert_eq!((words[0], words[5], words[6], words[10]), (1, 7, 8, 3));
     }
 
     #[test]
@@ -211,10 +265,13 @@ mod tests {
         vitals.beat(2);
         vitals.work(7, 8);
         vitals.waiting(1);
+        vitals.late(4, 4);
+        vitals.own(4);
         Vitals::attach(region.shared_mut(&Life::endless()), 1, 3).expect("fits");
         let seen = read(&region.shared_ref());
         assert_eq!((seen.epoch, seen.beats, seen.outstanding), (Some(1), 1, 0));
         assert!(seen.runs);
+        assert_eq!((seen.late_interrupts, seen.late_work, seen.own), (0, 0, 0));
     }
 
     #[test]

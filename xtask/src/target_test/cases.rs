@@ -408,6 +408,21 @@ pub const ALL: &[Case] = &[
         ..PLAIN
     },
     Case {
+        name: "supervision_watchdog",
+        what: "the sentinel ends, the hardware watchdog resets the machine, and the next boot says why",
+        system: SystemUnderTest::Ours(&["pds/test_watchdog/overlay.xml"]),
+        expect: &[
+            "sentinel: WATCHDOG resets the machine when",
+            "test_watchdog: the sentinel ends",
+            "WATCHDOG it ended the last boot",
+        ],
+        forbid: &[HANG],
+        // There is no disk.
+        app_may_fail: true,
+        by_name: true,
+        ..PLAIN
+    },
+    Case {
         name: "supervision_reset",
         what: "failure goes up the tree to the reset, and the next boot says why",
         system: SystemUnderTest::Ours(&["pds/test_crash/overlay.xml", "pds/test_crash/reset.xml"]),

@@ -11,6 +11,7 @@ use proto::blk::{Completion, Status};
 
 use super::{FLUSHING, InProgress, Service};
 use crate::device::{Device, TAGS};
+use crate::lateness::Tell;
 use crate::watchdog::Finding;
 
 /// Resets of the device that one request may cost when it was alone.
@@ -25,12 +26,23 @@ pub(super) struct Suspect {
 }
 
 impl<D: Device> Service<D> {
-    /// Looks whether the device still answers. Returns the clients to notify, as [`Self::run`].
+    /// Looks whether the device still answers, and whether interrupts and notifications arrive. Returns
+    /// the clients to notify, as [`Self::run`].
     ///
     /// Call it from time to time; the driver's own clock says when.
     pub fn look(&mut self, now_ms: u64) -> u64 {
+        if let Some(device) = &mut self.device {
+            self.lateness.look_at_device(|tell| {
+                if tell == Tell::Again {
+                    device.kick_again();
+                }
+                device.is_untold()
+            });
+            device.mark();
+        }
         // What has been completed without an interrupt is no reason for a reset.
         let clients = self.run();
+        self.lateness.asked();
         let busy = self.in_progress_count() > 0;
         match self.watchdog.look(now_ms, busy, self.completed) {
             Finding::Fine => clients,

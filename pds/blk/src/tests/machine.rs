@@ -71,7 +71,7 @@ pub(super) struct Machine {
     pub(super) resets: u32,
     status: DeviceStatus,
     queue: Option<Queue>,
-    notified: bool,
+    pub(super) notified: bool,
     in_progress: Vec<u16>,
     pub(super) random: Random,
 }

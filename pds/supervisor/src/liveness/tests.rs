@@ -245,6 +245,40 @@ fn a_queue_that_moves_is_not_stuck() {
 }
 
 #[test]
+fn work_of_its_own_may_not_stand_still() {
+    let mut world = World::new();
+    for _ in 0..100 {
+        (world.seen(0).own, world.seen(0).done) = (1, world.now);
+        assert_eq!(world.look(&[0, 1]).hung, None);
+    }
+    assert_eq!(world.until_hung(&[0, 1]), (3, Some((0, Hang::StuckQueue))));
+    world.seen(0).own = 0;
+    assert_eq!(world.until_hung(&[0, 1]).1, None);
+}
+
+#[test]
+fn what_a_child_finds_late_twice_is_a_hang() {
+    let mut world = World::new();
+    (world.seen(0).late_interrupts, world.seen(1).late_work) = (1, 1);
+    assert_eq!(world.until_hung(&[0, 1]).1, None);
+    world.seen(0).late_interrupts = 2;
+    assert_eq!(world.look(&[0, 1]).hung, Some((0, Hang::LostInterrupt)));
+    world.seen(0).late_interrupts = 0;
+    world.seen(1).late_work = 2;
+    assert_eq!(world.look(&[0, 1]).hung, Some((1, Hang::StuckQueue)));
+}
+
+#[test]
+fn looks_that_come_a_little_early_are_as_good() {
+    let mut world = World::new();
+    world.look(&[1]);
+    for _ in 0..2 {
+        assert_eq!(world.look_after(19, &[1]).hung, None);
+    }
+    assert_eq!(world.look_after(19, &[1]).hung, Some((0, Hang::Silent)));
+}
+
+#[test]
 fn who_waits_for_ever_is_deadlocked() {
     let mut world = World::new();
     world.seen(1).waits = true;

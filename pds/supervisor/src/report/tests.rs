@@ -137,7 +137,9 @@ fn the_report_has_everything() {
     StackMark::paint(&places(), &mut memory);
     let mut mark = StackMark::new(&places());
     put(&region, BASE + 0x800, &[BASE + 0x900, CODE.start + 0x10]);
+    let words = core::array::from_fn(|index| index as u64 + 1);
     let death = Death {
+        shown: Shown::from_words(&words),
         name: "fs",
         fault: Fault {
             kind: Kind::Trap(0x18),
@@ -173,6 +175,7 @@ fn the_report_has_everything() {
         [CODE.start + 8, CODE.start + 0x10]
     );
     assert_eq!(wire.frames[2..], [0; 14]);
+    assert_eq!((wire.shown.beats, wire.shown.own), (1, 11));
     // No registers: no backtrace, but a report.
     let blind = Death {
         traces: Traces::NONE,
@@ -229,9 +232,9 @@ fn words_of(lines: &[(proto::log::Kind, &str)], epoch: u32) -> RecordWire {
 
 #[test]
 fn last_words_are_the_panic_or_the_last_line() {
-    use proto::log::Kind::{Emergency, Text};
+    use proto::log::Kind::{Emergency, Report, Text};
     let lines = [(Text, "one"), (Text, "two")];
-    assert_eq!(words_of(&lines, 3).record().text(), "two");
+    assert_eq!(words_of(&lines, 3).record().text(), "one\ntwo");
     // Lines of another life are not this one's.
     assert_eq!(words_of(&lines, 4).record().text(), "");
     assert_eq!(words_of(&lines, 1).record().text(), "");
@@ -253,9 +256,18 @@ fn last_words_are_the_panic_or_the_last_line() {
     ];
     assert_eq!(
         words_of(&lines, 3).record().text(),
-        "panicked at a.rs:1:2:\nno way"
+        "one\npanicked at a.rs:1:2:\nno way"
     );
+    // What does not fit is older.
     let long = "x".repeat(300);
+    let lines = [(Text, long.as_str()), (Text, "one"), (Text, long.as_str())];
+    let words = words_of(&lines, 3);
+    assert_eq!(words.record().text().len(), 304);
+    assert!(words.record().text().starts_with("one\nx"));
+    // A report of somebody else's death is no text.
+    let lines = [(Text, "one"), (Report, "bytes"), (Text, "two")];
+    assert_eq!(words_of(&lines, 3).record().text(), "one\ntwo");
+    let long = "x".repeat(500);
     let lines = [(Emergency, "at"), (Emergency, long.as_str())];
     assert_eq!(words_of(&lines, 3).record().text().len(), TEXT_BYTES);
 }

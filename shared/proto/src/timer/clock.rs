@@ -176,6 +176,11 @@ pub fn read(page: &impl Words) -> Parameters {
     }
 }
 
+/// Number of the word that says how long one count takes.
+pub fn ns_per_tick_word(page: &impl Words) -> usize {
+    COPIES[(page.word(GENERATION) & 1) as usize] + 1
+}
+
 /// As [`read`], but only what [`Parameters::monotonic_ns`] needs: the rest is zero.
 #[inline]
 pub fn read_monotonic(page: &impl Words) -> Parameters {

@@ -7,7 +7,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use crate::checksum::Crc32c;
-use crate::copy::copy;
+use crate::copy::{copy, fill};
 #[cfg(any(test, feature = "host"))]
 use crate::host::Life;
 
@@ -242,11 +242,18 @@ impl Raw {
     }
 
     pub(crate) fn fill(&self, offset: usize, len: usize, byte: u8) {
-        let block = [byte; 64];
+        // On the host every 64 bytes are a store of their own, so that one may die between them.
+        let part_max = if cfg!(any(test, feature = "host")) {
+            64
+        } else {
+            len.max(1)
+        };
         let mut done = 0;
         while done < len {
-            let part = (len - done).min(block.len());
-            self.copy_in(offset + done, &block[..part]);
+            let part = (len - done).min(part_max);
+            self.step();
+            // SAFETY: in range and valid.
+            unsafe { fill(self.at(offset + done, part), part, byte) };
             done += part;
         }
     }
