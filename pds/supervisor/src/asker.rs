@@ -24,6 +24,8 @@ use crate::watch::SUPERVISED;
 
 /// The boot block: nobody writes there but who makes the disk.
 const BLOCK_BYTES: usize = 1024;
+/// A question that has no answer after so long is asked again.
+const REMIND_MS: u64 = 1_000;
 /// Where the answer goes is filled with this before the question.
 const PATTERN: u8 = 0x5a;
 
@@ -108,9 +110,17 @@ fn conversation<Q: Question>(
 
 impl<Q: Question> Ask for Conversation<Q> {
     fn ask(&mut self, now_ms: u64, at_once: bool) {
+        if let Some((_, asked_ms)) = &mut self.asked {
+            // The question or its answer may have got lost.
+            if now_ms.saturating_sub(*asked_ms) >= REMIND_MS {
+                *asked_ms = now_ms;
+                self.table.remind();
+                self.channel.notify();
+            }
+            return;
+        }
         // The nearest tick.
-        let is_time = now_ms + Q::PERIOD_MS / 2 >= self.next_ms || at_once;
-        if self.asked.is_some() || !is_time {
+        if now_ms + Q::PERIOD_MS / 2 < self.next_ms && !at_once {
             return;
         }
         if let Ok(slot) = self.table.submit(&self.question.request()) {

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 
 //! What makes a service answer wrongly, while it runs and answers in time.
+//!
+//! There is none for the file service: what it knows of its root is in no place that a test could find.
 
 use proto::timer::clock;
 use topology::Topology;
@@ -17,7 +19,7 @@ pub struct Lie {
 }
 
 /// All of them.
-pub const ALL: [Lie; 3] = [
+pub const ALL: [Lie; 2] = [
     Lie {
         of: "blk",
         tell: answers_go_astray,
@@ -25,10 +27,6 @@ pub const ALL: [Lie; 3] = [
     Lie {
         of: "timer",
         tell: clock_runs_fast,
-    },
-    Lie {
-        of: "fs",
-        tell: root_is_a_file,
     },
 ];
 
@@ -48,32 +46,4 @@ fn clock_runs_fast(topology: &Topology<'static>, _: &mut Victim) -> bool {
     let ns_per_tick = page.load_u64(at);
     page.store_u64(at, 2 * ns_per_tick);
     ns_per_tick != 0
-}
-
-/// Bytes of a block, and of an inode, of the file system that the host tool makes.
-const BLOCK_BYTES: usize = 4096;
-const INODE_BYTES: usize = 256;
-/// Inode 2 is the second one in its block.
-const ROOT: usize = INODE_BYTES;
-/// Inode 11, `lost+found`.
-const LOST_AND_FOUND: usize = 10 * INODE_BYTES;
-/// Type bits of the first half word of an inode.
-const TYPE: u16 = 0xf000;
-const DIRECTORY: u16 = 0x4000;
-const FILE: u16 = 0x8000;
-
-/// In the file service's own memory, what looks like the type of the root has become that of a file.
-fn root_is_a_file(topology: &Topology<'static>, fs: &mut Victim) -> bool {
-    let Some(cache) = topology.region("fs_to_blk_data") else {
-        return false;
-    };
-    let cache = pd_setup::reads(&cache);
-    let is_directory = |at: usize| cache.load_u64(at) as u16 & TYPE == DIRECTORY;
-    let mut blocks = (0..cache.len()).step_by(BLOCK_BYTES);
-    let found =
-        blocks.find(|block| is_directory(block + ROOT) && is_directory(block + LOST_AND_FOUND));
-    found.is_some_and(|block| {
-        let mode = cache.load_u64(block + ROOT) as u16;
-        fs.corrupt_u16(topology, mode, mode & !TYPE | FILE) > 0
-    })
 }

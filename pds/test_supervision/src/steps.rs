@@ -58,7 +58,7 @@ impl Test {
         let before = self.sights();
         if let Way::OwnDeath = Way::to(name) {
             // A supervisor of which its own supervisor knows nothing gets all its code back, plant included.
-            self.victims[supervisor].end_with_code_intact(0);
+            self.victims[supervisor].attack(&FAULTS[0]);
             if !self.until_alive(&[supervisor], &before) {
                 return self.fail("a supervisor that died does not live again");
             }
@@ -77,7 +77,7 @@ impl Test {
             Way::Hang => self.victims[child].attack(&HANGS[0]),
             Way::OwnDeath => {
                 deaths = 2;
-                self.victims[supervisor].end_with_code_intact(1);
+                self.victims[supervisor].end_with_code_intact();
             }
             Way::TooOften => {
                 for _ in 0..TOO_OFTEN {

@@ -115,13 +115,10 @@ impl Victim {
 
     /// Ends the victim at an instruction of its own program, so that its code is found to be sound, and not
     /// restored.
-    ///
-    /// `number` chooses one of two, as a second death at one place looks like damage.
-    pub fn end_with_code_intact(&mut self, number: usize) {
-        let places = (0..self.code.len()).step_by(size_of::<u32>());
-        let mut places = places.filter(|&at| self.code.load_u32(at) == BREAKPOINT);
-        let at = places.nth(number);
-        let at = at.unwrap_or_else(|| panic!("{} has no breakpoint {number}", self.name));
+    pub fn end_with_code_intact(&mut self) {
+        let mut places = (0..self.code.len()).step_by(size_of::<u32>());
+        let at = places.find(|&at| self.code.load_u32(at) == BREAKPOINT);
+        let at = at.unwrap_or_else(|| panic!("{} has no breakpoint", self.name));
         let ended = tcb::restart(self.tcb, CODE_BASE + at as u64);
         assert!(ended.is_ok(), "no right to {}", self.name);
     }
@@ -151,27 +148,6 @@ impl Victim {
         let found: Vec<_> = words.filter(|&at| data.load_u64(at) == from).collect();
         found.iter().for_each(|&at| data.store_u64(at, to));
         found.len()
-    }
-
-    /// The same for a quarter of a word.
-    pub fn corrupt_u16(&self, topology: &Topology<'static>, from: u16, to: u16) -> usize {
-        let region = topology.region(&format!("{}_data", self.name));
-        let mut data = pd_setup::writes(&region.expect("found before"));
-        let mut found = 0;
-        for at in (0..data.len()).step_by(size_of::<u64>()) {
-            let word = data.load_u64(at);
-            let mut changed = word;
-            for shift in [0, 16, 32, 48] {
-                if (word >> shift) as u16 == from {
-                    changed ^= u64::from(from ^ to) << shift;
-                }
-            }
-            if changed != word {
-                data.store_u64(at, changed);
-                found += 1;
-            }
-        }
-        found
     }
 
     pub fn sight(&self) -> Sight {
