@@ -102,32 +102,42 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let choice = kernels::choose(&args.kernel)?;
     eprintln!("kernel: {} ({})", choice.target.name(), choice.reason);
     let mut lines = Vec::new();
-    for run in bench.runs {
-        lines.extend(boot(args, bench, run, &choice.target)?);
+    let is_wanted =
+        |run: &&Run| (args.run.as_ref()).is_none_or(|part| run.name.contains(part.as_str()));
+    for run in bench.runs.iter().filter(is_wanted) {
+        let said = boot(args, bench, run, &choice.target)?;
+        said.iter()
+            .filter_map(|line| Summary::parse(line))
+            .for_each(print);
+        lines.extend(said);
     }
-    lines.extend(overhead::percent(&lines));
+    let percent = overhead::percent(&lines);
+    percent
+        .iter()
+        .filter_map(|line| Summary::parse(line))
+        .for_each(print);
+    lines.extend(percent);
     let figures: Vec<_> = lines
         .iter()
         .filter_map(|line| Summary::parse(line))
         .collect();
-    for figure in &figures {
-        let Summary {
-            name,
-            unit,
-            n,
-            min,
-            p50,
-            p99,
-            max,
-        } = figure;
-        println!(
-            "{name:32} p50 {p50:>9}  p99 {p99:>9}  min {min:>9}  max {max:>9}  n {n:>5}  {unit}"
-        );
-    }
     match &args.json {
         Some(path) => workspace::write(path, json(&choice.target, &figures).as_bytes()),
         None => Ok(()),
     }
+}
+
+fn print(figure: Summary<'_>) {
+    let Summary {
+        name,
+        unit,
+        n,
+        min,
+        p50,
+        p99,
+        max,
+    } = figure;
+    println!("{name:32} p50 {p50:>9}  p99 {p99:>9}  min {min:>9}  max {max:>9}  n {n:>5}  {unit}");
 }
 
 fn json(target: &Target, figures: &[Summary<'_>]) -> String {

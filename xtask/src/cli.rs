@@ -296,6 +296,9 @@ pub struct BenchArgs {
     pub kernel: KernelArgs,
     /// The benchmark.
     pub name: String,
+    /// Only the systems with this in their name, as `hangs`, `load` or `_20` of `detection`.
+    #[arg(long, value_name = "PART")]
+    pub run: Option<String>,
     /// Minutes of guest time in which `detection` counts false restarts.
     #[arg(long, value_name = "N", default_value_t = 60)]
     pub false_restart_minutes: u64,
