@@ -6,8 +6,8 @@
 //! From the bottom up: [`disk`] is what we ask of the
 //! block service ([`blk_disk`] asks it), [`raw`] copies runs of blocks past
 //! the cache, [`store`] has the cache and makes transactions with crate `jbd2`, `block_io` shows that to
-//! `rsext4`, [`volume`], [`path`] and [`operations`] are the file system (`append` and `growth` let files grow
-//! past `rsext4`), [`results`] remembers what
+//! `rsext4`, [`volume`], [`path`] and [`operations`] are the file system (`append` and `growth` let files
+//! grow past `rsext4`), [`results`] remembers what
 //! operations returned, [`request`] checks what clients ask for, [`service`] takes it from their tables.
 //! [`seal`] says which handles are ours, [`entropy`] where its key comes from.
 //!
