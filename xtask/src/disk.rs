@@ -64,6 +64,38 @@ pub fn failing(image: &Path, sector: u64) -> Result<PathBuf> {
     Ok(PathBuf::from(format!("blkdebug:{rules}:{image}")))
 }
 
+/// The same; every write fails once the disk was flushed so many times.
+///
+/// # Errors
+///
+/// When the rules cannot be written beside the image.
+pub fn failing_after(image: &Path, flushes: u32) -> Result<PathBuf> {
+    let rules = image.with_extension("blkdebug");
+    let count = |state| {
+        let next = state + 1;
+        format!(
+            "[set-state]\nevent = \"flush_to_os\"\nstate = \"{state}\"\nnew_state = \"{next}\"\n"
+        )
+    };
+    let last = flushes + 1;
+    let fail =
+        format!("[inject-error]\nevent = \"write_aio\"\nstate = \"{last}\"\nerrno = \"5\"\n");
+    let text = (1..last).map(count).collect::<String>() + &fail;
+    workspace::write(&rules, text.as_bytes())?;
+    let (rules, image) = (rules.display(), image.display());
+    Ok(PathBuf::from(format!("blkdebug:{rules}:{image}")))
+}
+
+/// Lets the superblock say that errors were found, as Linux does when it finds some.
+///
+/// # Errors
+///
+/// With debugfs' own words.
+pub fn say_errors(image: &Path) -> Result<()> {
+    let request = ["-w", "-R", "set_super_value state 2"];
+    run(tool("debugfs").args(request).arg(image)).map(|_| ())
+}
+
 /// Lets fsck look at an image. The image is not changed: fsck gets a copy, replays its journal, as any
 /// mount would after the power went, and then has to find nothing.
 ///

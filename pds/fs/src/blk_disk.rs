@@ -8,7 +8,8 @@
 //! anything else, or a late write could land on what the replay has put in place.
 
 use proto::blk::{
-    CompletionWire, Operation, RequestWire, SECTOR_BYTES, Segment, Status, TRANSFER_BYTES_MAX,
+    CompletionWire, DEVICE_READ_ONLY, Operation, RequestWire, SECTOR_BYTES, Segment, Status,
+    TRANSFER_BYTES_MAX,
 };
 use request_table::{AttachError, Client, Slot};
 use sel4_shared_memory::{SharedMut, SharedRef};
@@ -35,6 +36,7 @@ pub struct BlkDisk<P> {
     memory: SharedMut,
     peer: P,
     sectors: u64,
+    read_only: bool,
     /// Requests were made since the service was last told.
     untold: bool,
     /// First failure of a write since the last wait.
@@ -70,6 +72,7 @@ impl<P: BlockPeer> BlkDisk<P> {
             memory,
             peer,
             sectors: 0,
+            read_only: false,
             untold,
             failure: None,
         })
@@ -84,7 +87,9 @@ impl<P: BlockPeer> BlkDisk<P> {
         // How those ended is of no interest: the replay reads what is there.
         let _ = self.wait();
         let slot = self.submit(&RequestWire::plain(Operation::Describe));
-        self.sectors = check(&self.wait_for(slot))?;
+        let completion = self.wait_for(slot);
+        self.sectors = check(&completion)?;
+        self.read_only = completion.check().flags & DEVICE_READ_ONLY != 0;
         Ok(())
     }
 
@@ -139,6 +144,10 @@ impl<P: BlockPeer> BlkDisk<P> {
 impl<P: BlockPeer> Disk for BlkDisk<P> {
     fn bytes(&self) -> u64 {
         self.sectors * u64::from(SECTOR_BYTES)
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.read_only
     }
 
     fn memory(&mut self) -> &mut SharedMut {

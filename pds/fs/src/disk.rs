@@ -25,6 +25,11 @@ pub trait Disk {
     /// Size of the disk.
     fn bytes(&self) -> u64;
 
+    /// Whether it refuses writes.
+    fn is_read_only(&self) -> bool {
+        false
+    }
+
     /// The memory that requests name.
     fn memory(&mut self) -> &mut SharedMut;
 

@@ -409,6 +409,11 @@ pub(crate) fn seal(bytes: &mut [u8]) {
     }
 }
 
+/// Whether somebody has found errors in the file system, that e2fsck has not mended.
+pub fn has_errors(bytes: &[u8]) -> bool {
+    get_u16(bytes, STATE) & STATE_ERROR != 0
+}
+
 /// Whether the disk says that its journal may hold what is not yet in place.
 pub fn needs_recovery(bytes: &[u8]) -> bool {
     get_u32(bytes, FEATURE_INCOMPAT) & INCOMPAT_RECOVER != 0

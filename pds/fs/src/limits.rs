@@ -124,6 +124,7 @@ impl<D: Disk> Volume<D> {
                     found.number.raw()
                 }
                 Some(_) => return Err(Errno::NotDirectory),
+                None if self.read_only().is_some() => return Err(Errno::ReadOnly),
                 None => {
                     self.refresh()?;
                     let made = self.mkdir(folder, name, ROOT_MODE);
@@ -181,7 +182,10 @@ impl<D: Disk> Volume<D> {
 
     fn find_usage(&mut self, client: usize, root: u32) -> Result<Usage, Errno> {
         let mut store = self.store.borrow_mut();
-        let stored = self.results().usage(&mut store, client);
+        let stored = match self.results().is_none() {
+            true => Ok(None),
+            false => self.results().usage(&mut store, client),
+        };
         drop(store);
         match stored.map_err(store_errno)? {
             Some(used) => Ok(used),

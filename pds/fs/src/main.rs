@@ -21,7 +21,7 @@ use fs_service::entropy::{self, Source};
 use fs_service::index::Index;
 use fs_service::layout::LayoutError;
 use fs_service::limits::Limits;
-use fs_service::mount::MountError;
+use fs_service::mount::{MountError, ReadOnly};
 use fs_service::seal::Seals;
 use fs_service::service::{ClientRegions, Service};
 use fs_service::state;
@@ -225,6 +225,13 @@ fn try_mount(
             report.transactions,
             report.blocks
         );
+    }
+    if let Some(why) = volume.read_only() {
+        log::warn!("read-only: {why}");
+        if why != ReadOnly::Failed {
+            // Nobody has counted this boot.
+            return Ok(volume);
+        }
     }
     state::set_boot(state, volume.boot());
     Ok(volume)

@@ -81,6 +81,40 @@ impl From<JournalError<DiskError>> for MountError {
     }
 }
 
+/// Why nothing is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadOnly {
+    /// The disk refuses writes.
+    Disk,
+    /// The file system has errors.
+    Errors,
+    /// A write failed.
+    Failed,
+}
+
+impl core::fmt::Display for ReadOnly {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Disk => "the disk refuses writes",
+            Self::Errors => "the file system has errors; run e2fsck",
+            Self::Failed => "a write to the disk has failed",
+        })
+    }
+}
+
+/// What was opened.
+#[derive(Debug)]
+pub struct Opened<D: Disk> {
+    /// Its blocks.
+    pub store: Store<D>,
+    /// What its superblock says.
+    pub superblock: Superblock,
+    /// What came from the journal.
+    pub report: ReplayReport,
+    /// Why nothing may be written, where that is so.
+    pub read_only: Option<ReadOnly>,
+}
+
 /// Most bytes of the shared memory that are the strip for runs of blocks.
 const STRIP_BYTES_MAX: usize = 1024 * 1024;
 
@@ -97,24 +131,63 @@ pub fn open<D: Disk>(
     mut disk: D,
     restarted: bool,
     mut index: Option<Index>,
-) -> Result<(Store<D>, Superblock, ReplayReport), MountError> {
+) -> Result<Opened<D>, MountError> {
     let memory = disk.memory().len();
     let strip_bytes = (memory / 8).min(STRIP_BYTES_MAX) & !0xfff;
     let strip = Strip {
         start: memory - strip_bytes,
         length: strip_bytes,
     };
+    let refuses = disk.is_read_only();
     let mut raw = RawBlocks::new(disk, strip);
+    if refuses {
+        return read_only(raw, strip, ReadOnly::Disk);
+    }
     if restarted && let Some(left) = index.take() {
         match restore(raw, left, &strip)? {
-            Ok((store, superblock)) => return Ok((store, superblock, ReplayReport::default())),
+            Ok(opened) => return Ok(opened),
             Err(back) => (raw, index) = back,
         }
+    }
+    if layout::has_errors(&read_superblock(&mut raw)?.1) {
+        return read_only(raw, strip, ReadOnly::Errors);
     }
     let (mut store, superblock, superblock_bytes, report) = read(raw, index, strip, restarted)?;
     let bytes = store.journal().1.disk().bytes();
     store.publish_index(&superblock_bytes, bytes);
-    Ok((store, superblock, report))
+    Ok(Opened {
+        store,
+        superblock,
+        report,
+        read_only: None,
+    })
+}
+
+/// Opens the store without a write: what the journal holds is only replayed in memory.
+fn read_only<D: Disk>(
+    mut raw: RawBlocks<D>,
+    strip: Strip,
+    why: ReadOnly,
+) -> Result<Opened<D>, MountError> {
+    let (superblock, bytes) = read_superblock(&mut raw)?;
+    raw.set_block_size(superblock.block_size);
+    let map = superblock.journal_map(&mut |block, to| raw.read(block, to))?;
+    let map = map.ok_or(LayoutError::BadJournal)?;
+    let journal = Journal::open(&mut raw, map, superblock.is_wide())?;
+    let mut store = Store::new(raw, journal, superblock.blocks, strip.start, None);
+    let mut report = ReplayReport::default();
+    if layout::needs_recovery(&bytes) && store.journal().0.needs_replay() {
+        report = resume(&mut store)?.ok_or(MountError::Journal)?;
+    } else if !layout::is_intact(&bytes) {
+        return Err(LayoutError::BadSuperblock.into());
+    }
+    store.give_up();
+    Ok(Opened {
+        store,
+        superblock,
+        report,
+        read_only: Some(why),
+    })
 }
 
 /// What cannot be taken over goes back to where it came from.
@@ -125,7 +198,7 @@ fn restore<D: Disk>(
     mut raw: RawBlocks<D>,
     mut index: Index,
     strip: &Strip,
-) -> Result<Result<(Store<D>, Superblock), Back<D>>, MountError> {
+) -> Result<Result<Opened<D>, Back<D>>, MountError> {
     let Some((geometry, journal, progress)) = index.restore() else {
         return Ok(Err((raw, Some(index))));
     };
@@ -146,13 +219,22 @@ fn restore<D: Disk>(
             return Ok(Err((raw, index)));
         }
     };
-    store
-        .finish_last_transaction()
-        .map_err(|error| match error {
-            StoreError::Disk(error) => MountError::Disk(error),
-            _ => MountError::Journal,
-        })?;
-    Ok(Ok((store, superblock)))
+    let read_only = match store.finish_last_transaction() {
+        Ok(()) => None,
+        Err(StoreError::Disk(_)) => {
+            // Nobody was told of it. What was committed before can be read.
+            store.give_up();
+            Some(ReadOnly::Failed)
+        }
+        Err(_) => return Err(MountError::Journal),
+    };
+    let report = ReplayReport::default();
+    Ok(Ok(Opened {
+        store,
+        superblock,
+        report,
+        read_only,
+    }))
 }
 
 /// Opens the store with what the disk says.

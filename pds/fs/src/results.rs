@@ -101,6 +101,20 @@ impl Results {
         }
     }
 
+    /// Without a file: nothing is changed, so nothing has to be remembered.
+    pub fn none(boot: Option<u64>) -> Self {
+        Self {
+            inode: 0,
+            blocks: Vec::new(),
+            boot: boot.unwrap_or(0),
+        }
+    }
+
+    /// Whether there is no file.
+    pub fn is_none(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
     /// Number of this boot.
     pub fn boot(&self) -> u64 {
         self.boot

@@ -203,9 +203,14 @@ impl<D: Disk> Service<D> {
     /// Does what would otherwise delay a later request.
     pub fn idle(&mut self) {
         if let Ok(volume) = &mut self.volume
+            && volume.read_only().is_none()
             && let Err(errno) = volume.idle()
         {
-            log::error!("the disk failed: {errno}");
+            log::error!("the disk failed: {errno}; read-only until a restart");
+            let left = volume.go_read_only();
+            if let Err(errno) = left {
+                log::error!("what was committed cannot be read: {errno}");
+            }
         }
     }
 
@@ -237,7 +242,7 @@ impl<D: Disk> Service<D> {
         let Ok(volume) = &mut self.volume else { return };
         // A new life has something better to do first.
         let later = !core::mem::replace(&mut self.has_answered, true);
-        if later || volume.has_failed() {
+        if later || volume.read_only().is_some() {
             return;
         }
         if let Err(errno) = volume.look_for_unlinked() {
@@ -267,8 +272,15 @@ impl<D: Disk> Service<D> {
     fn commit(&mut self, finished: &mut [Finished], durable: bool) {
         fault_point!("fs.before_commit");
         let Ok(volume) = &mut self.volume else { return };
+        if volume.read_only().is_some() {
+            return;
+        }
         if let Err(errno) = volume.commit(durable) {
-            log::error!("a transaction failed: {errno}; nothing works until a restart");
+            log::error!("a transaction failed: {errno}; read-only until a restart");
+            let left = volume.go_read_only();
+            if let Err(errno) = left {
+                log::error!("what was committed cannot be read: {errno}");
+            }
             for one in finished {
                 one.completion = CompletionWire::failed(errno);
             }
@@ -377,7 +389,6 @@ fn admit<D: Disk>(
     }
     let root = match client.root {
         Some(root) => root,
-        None if volume.has_failed() => return Err(Errno::Io),
         None => volume.root_folder(&limits.root)?,
     };
     client.root = Some(root);

@@ -31,7 +31,7 @@ use crate::file_map::FileMaps;
 use crate::index::Index;
 use crate::layout::Superblock;
 use crate::limits::{Share, Usage};
-use crate::mount::{self, MountError};
+use crate::mount::{self, MountError, ReadOnly};
 use crate::results::{FILE_BYTES, FILE_NAME, Results};
 use crate::store::{Counters, Store, StoreError};
 use crate::unlinked::Unlinked;
@@ -66,17 +66,20 @@ pub struct Volume<D: Disk> {
     /// Files that some client has open although they have no name any more.
     pub(crate) unlinked: Unlinked,
     pub(crate) growth: Growth,
+    pub(crate) read_only: Option<ReadOnly>,
 }
 
 fn mount_ext4<D: Disk>(
     store: &Rc<RefCell<Store<D>>>,
     superblock: Superblock,
     clock: &InodeClock,
+    read_only: bool,
 ) -> Result<Mounted<D>, Ext4Error> {
     let device = StoreIo::new(Rc::clone(store), superblock);
     let services = MountServices::new(clock.clone(), (), NoopObserver);
     let options = MountOptions {
         replay_journal: false,
+        readonly: read_only,
         ..MountOptions::read_write()
     };
     Ext4::mount(device, services, options)
@@ -98,11 +101,17 @@ impl<D: Disk> Volume<D> {
         boot: Option<u64>,
         index: Option<Index>,
     ) -> Result<(Self, ReplayReport), MountError> {
-        let (store, superblock, report) = mount::open(disk, boot.is_some(), index)?;
+        let opened = mount::open(disk, boot.is_some(), index)?;
+        let (store, superblock, report) = (opened.store, opened.superblock, opened.report);
+        let read_only = opened.read_only;
         let store = Rc::new(RefCell::new(store));
         let refused = |error: Ext4Error| MountError::Refused(error.kind());
-        let mut ext4 = mount_ext4(&store, superblock, &clock).map_err(refused)?;
-        let results = Self::open_results(&mut ext4).map_err(refused)?;
+        let mut ext4 =
+            mount_ext4(&store, superblock, &clock, read_only.is_some()).map_err(refused)?;
+        let results = match read_only {
+            None => Self::open_results(&mut ext4).map_err(refused)?,
+            Some(_) => Results::none(boot),
+        };
         let generations = BTreeMap::new();
         let growth = Growth::read(&store, &superblock)?;
         let mut volume = Self {
@@ -120,7 +129,11 @@ impl<D: Disk> Volume<D> {
             usages: BTreeMap::new(),
             unlinked: Unlinked::default(),
             growth,
+            read_only,
         };
+        if read_only.is_some() {
+            return Ok((volume, report));
+        }
         volume.begin_boot(boot).map_err(|error| match error {
             StoreError::Disk(error) => MountError::Disk(error),
             _ => MountError::Refused(Ext4ErrorKind::Io),
@@ -261,7 +274,13 @@ impl<D: Disk> Volume<D> {
         self.growth.unseen.clear();
         self.growth.taken = 0;
         self.growth.known.clear();
-        self.ext4 = mount_ext4(&self.store, self.superblock, &self.clock).map_err(errno)?;
+        self.ext4 = mount_ext4(
+            &self.store,
+            self.superblock,
+            &self.clock,
+            self.read_only.is_some(),
+        )
+        .map_err(errno)?;
         self.finish()
     }
 
@@ -289,11 +308,6 @@ impl<D: Disk> Volume<D> {
     /// How full the group is, in percent of the largest transaction.
     pub fn group_percent(&self) -> usize {
         self.store.borrow().group_percent()
-    }
-
-    /// Whether the disk has failed us; only a restart helps.
-    pub fn has_failed(&self) -> bool {
-        self.store.borrow().has_failed()
     }
 
     /// Writes committed blocks home when the log is getting full.

@@ -9,9 +9,10 @@ use recovery::fault_point;
 use sel4_shared_memory::SharedMut;
 
 use crate::disk::Disk;
+use crate::mount::ReadOnly;
 use crate::operations::Failure;
 use crate::request::Request;
-use crate::volume::Volume;
+use crate::volume::{Volume, store_errno};
 
 /// Whose request it is.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +31,9 @@ impl<D: Disk> Volume<D> {
         &mut self,
         place: &RecordPlace,
     ) -> Result<Option<CompletionWire>, Errno> {
+        if self.read_only().is_some() && self.results().is_none() {
+            return Ok(None);
+        }
         let mut store = self.store.borrow_mut();
         self.results()
             .find(&mut store, place.client, place.slot, place.sequence)
@@ -43,8 +47,8 @@ impl<D: Disk> Volume<D> {
         place: &RecordPlace,
         output: &mut SharedMut,
     ) -> Result<CompletionWire, Errno> {
-        if self.has_failed() {
-            return Err(Errno::Io);
+        if self.read_only().is_some() {
+            return self.run_read_only(request, output);
         }
         let changes = request.changes();
         if changes {
@@ -73,6 +77,47 @@ impl<D: Disk> Volume<D> {
                     .inspect_err(|again| log::error!("roll back: {again}"))?;
                 Err(errno)
             }
+        }
+    }
+
+    /// Why nothing is written, where that is so. Only a restart helps.
+    pub fn read_only(&self) -> Option<ReadOnly> {
+        self.read_only
+    }
+
+    /// After a write has failed: goes on with what was committed, and without writing.
+    ///
+    /// # Errors
+    ///
+    /// When even that cannot be read.
+    pub fn go_read_only(&mut self) -> Result<(), Errno> {
+        self.store.borrow_mut().give_up();
+        self.read_only = Some(ReadOnly::Failed);
+        self.roll_back()
+    }
+
+    /// What `fsync` is without a transaction.
+    pub(crate) fn flush(&mut self) -> Result<(), Errno> {
+        self.store.borrow_mut().flush().map_err(store_errno)
+    }
+
+    /// Runs a request that changes nothing, and refuses others.
+    fn run_read_only(
+        &mut self,
+        request: &Request,
+        output: &mut SharedMut,
+    ) -> Result<CompletionWire, Errno> {
+        let writes =
+            matches!(request, Request::Open { flags, .. } if flags & proto::fs::OPEN_WRITE != 0);
+        if writes || request.changes() {
+            return Err(Errno::ReadOnly);
+        }
+        if *request == Request::Fsync {
+            self.flush()?;
+        }
+        match self.run(request, output) {
+            Ok(completion) => Ok(completion),
+            Err(Failure::Refused(errno) | Failure::Broken(errno)) => Err(errno),
         }
     }
 

@@ -13,6 +13,9 @@
 
 extern crate alloc;
 
+mod direct;
+mod hostile;
+mod many;
 mod modes;
 
 use alloc::format;
@@ -32,6 +35,8 @@ const STEPS_MAX: u32 = 400_000;
 
 /// The client that does what only one can do.
 const FIRST: &str = "test_a";
+/// The client that means harm.
+const HOSTILE: &str = "test_b";
 
 /// What a test found to be wrong.
 type Wrong = String;
@@ -133,15 +138,18 @@ impl Test {
         match settings.mode {
             Mode::ReadOnly => return self.read_only(),
             Mode::Failing => return self.failing(settings),
+            Mode::Direct => return self.direct(topology),
+            Mode::Hostile if self.name == HOSTILE => return self.hostile(settings, topology),
             _ => {}
         }
         self.begin()?;
         log::info!("BEGIN seed={}", settings.seed);
         match settings.mode {
-            Mode::Random | Mode::Power => self.random(settings)?,
+            Mode::Random | Mode::Power | Mode::Hostile => self.random(settings)?,
+            Mode::Many => self.many(settings, topology)?,
             Mode::Points => self.points(topology)?,
             Mode::Full => self.full()?,
-            Mode::ReadOnly | Mode::Failing => {}
+            Mode::ReadOnly | Mode::Failing | Mode::Direct => {}
         }
         self.leave_sums()
     }
@@ -175,7 +183,8 @@ fn init() -> impl Handler {
         steps: 0,
     };
     // The others take part where several clients make a difference.
-    let takes_part = name == FIRST || settings.mode == Mode::Random;
+    let several = [Mode::Random, Mode::Hostile, Mode::Many];
+    let takes_part = name == FIRST || several.contains(&settings.mode);
     let outcome = if takes_part {
         test.all(&settings, &topology)
     } else {

@@ -176,7 +176,7 @@ impl Test {
                 Ok(()) => {
                     self.model.insert(path, Node::file(contents));
                 }
-                Err(Error::Errno(Errno::Io)) => failures += 1,
+                Err(Error::Errno(Errno::Io | Errno::ReadOnly)) => failures += 1,
                 Err(error) => return Err(format!("a failing disk says: {error}")),
             }
         }

@@ -30,6 +30,12 @@ pub enum Mode {
     ReadOnly,
     /// A disk that fails while it is used.
     Failing,
+    /// The client `test_b` means harm; the others make random steps.
+    Hostile,
+    /// Reads of cached pages without the service.
+    Direct,
+    /// Many requests under way at once.
+    Many,
 }
 
 /// See the module.
@@ -61,6 +67,9 @@ impl Settings {
                 3 => Mode::Full,
                 4 => Mode::ReadOnly,
                 5 => Mode::Failing,
+                6 => Mode::Hostile,
+                7 => Mode::Direct,
+                8 => Mode::Many,
                 _ => Mode::Random,
             },
             steps: word(12),
@@ -93,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
-        for mode in [Mode::Random, Mode::Points, Mode::Power, Mode::Failing] {
+        for mode in [Mode::Random, Mode::Points, Mode::Failing, Mode::Many] {
             let settings = Settings {
                 seed: 0x1122_3344_5566_7788,
                 mode,

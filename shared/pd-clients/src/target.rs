@@ -5,7 +5,8 @@
 
 use alloc::format;
 
-use fs_client::{ChannelPeer, FileSystem, Regions};
+use fs_client::events::Requests;
+use fs_client::{ChannelPeer, DirectRegions, FileSystem, Regions};
 use sel4_microkit::Channel;
 use timer_client::{Clock, Service, Timers};
 use topology::{Region, Topology};
@@ -47,19 +48,48 @@ fn channel(topology: &Topology<'static>, peer: &str) -> Channel {
     Channel::new(usize::from(found.id))
 }
 
-/// The file service. Does not wait for it.
-pub fn files(topology: &Topology<'static>) -> FileSystem {
+fn file_regions(topology: &Topology<'static>) -> Regions {
     let name = topology.name();
     let region = |name: &str| region(topology, name);
-    let regions = Regions {
+    Regions {
         requests: pd_setup::writes(&region(&format!("{name}_to_fs_requests"))),
         completions: pd_setup::reads(&region(&format!("fs_to_{name}_completions"))),
         output: pd_setup::writes(&region(&format!("{name}_to_fs_data"))),
         input: pd_setup::reads(&region(&format!("fs_to_{name}_data"))),
-    };
-    let peer = ChannelPeer::new(channel(topology, "fs"));
-    let files = FileSystem::attach(regions, peer);
-    files.unwrap_or_else(|error| panic!("regions between {name} and fs: {error}"))
+    }
+}
+
+/// The file service. Does not wait for it. Where system.xml maps the service's cache and its index to this PD
+/// (`fs_to_blk_data`, `fs_cache_index`), what is cached is read without the service.
+pub fn files(topology: &Topology<'static>) -> FileSystem {
+    let peer = ChannelPeer::new(files_channel(topology));
+    let files = FileSystem::attach(file_regions(topology), peer);
+    let name = topology.name();
+    let files = files.unwrap_or_else(|error| panic!("regions between {name} and fs: {error}"));
+    let (cache, index) = (
+        topology.region("fs_to_blk_data"),
+        topology.region("fs_cache_index"),
+    );
+    if let (Some(cache), Some(index)) = (cache, index) {
+        files.read_directly(DirectRegions {
+            cache: pd_setup::reads(&cache),
+            index: pd_setup::reads(&index),
+        });
+    }
+    files
+}
+
+/// The file service for a PD that does not wait, with up to `depth` requests under way. It notifies
+/// [`files_channel`] itself.
+pub fn file_requests(topology: &Topology<'static>, depth: usize) -> Requests {
+    let requests = Requests::attach(file_regions(topology), depth);
+    let name = topology.name();
+    requests.unwrap_or_else(|error| panic!("regions between {name} and fs: {error}"))
+}
+
+/// The channel to the file service.
+pub fn files_channel(topology: &Topology<'static>) -> Channel {
+    channel(topology, "fs")
 }
 
 /// The clocks. Waits for the first life of the time service.

@@ -69,6 +69,12 @@ pub enum Disk {
     Ext4(u64),
     /// So many megabytes of zeros.
     Blank(u64),
+    /// As `Ext4`, and it refuses writes.
+    Ext4ReadOnly(u64),
+    /// As `Ext4`; its superblock says that errors were found.
+    Ext4WithErrors(u64),
+    /// As `Ext4`; after so many flushes every write fails.
+    Ext4Failing(u64, u32),
     /// The same, and it refuses writes.
     ReadOnly(u64),
     /// The same, with a partition table: the first and third of three partitions are used.
@@ -311,6 +317,12 @@ pub const ALL: &[Case] = &[
     files::CASE_FULL,
     files::CASE_BLANK,
     files::CASE_POWER,
+    files::CASE_HOSTILE,
+    files::CASE_DIRECT,
+    files::CASE_MANY,
+    files::CASE_READ_ONLY,
+    files::CASE_ERRORS,
+    files::CASE_FAILING,
     Case {
         name: "files_handles",
         what: "stolen, edited and old handles are refused and reported, while the services die",

@@ -29,6 +29,16 @@ const RANDOM: &[u8] = &settings(Mode::Random, 300, 50);
 const KILLS: &[u8] = &settings(Mode::Random, 5000, 1200);
 /// Every fault point in every operation.
 const POINTS: &[u8] = &settings(Mode::Points, 0, 0);
+/// One of three clients means harm.
+const HOSTILE: &[u8] = &settings(Mode::Hostile, 3000, 0);
+/// Reads without the service.
+const DIRECT: &[u8] = &settings(Mode::Direct, 0, 0);
+/// Many requests at once.
+const MANY: &[u8] = &settings(Mode::Many, 6000, 30);
+/// A disk that refuses writes.
+const READ_ONLY: &[u8] = &settings(Mode::ReadOnly, 0, 0);
+/// A disk that begins to fail.
+const FAILING: &[u8] = &settings(Mode::Failing, 30, 0);
 /// A full disk.
 const FULL: &[u8] = &settings(Mode::Full, 0, 0);
 /// Random steps until the power goes.
@@ -126,6 +136,92 @@ pub const CASE_BLANK: Case = Case {
 };
 
 /// See `what`.
+pub const CASE_HOSTILE: Case = Case {
+    name: "files_hostile",
+    what: "a client of chosen attacks, nonsense and noise beside two others: refused, and nobody notices",
+    system: SystemUnderTest::File(FILES_SYSTEM, &["pds/test_fs/hostile.xml"]),
+    prefill: &[("test_fs.settings", HOSTILE)],
+    forbid: &[FAULT],
+    at_least: &[("REFUSED pd=test_b", 5)],
+    show: &[run::PASS, "GREEDY"],
+    timeout_s: 900,
+    ..FILES_KILLED
+};
+
+/// See `what`.
+pub const CASE_DIRECT: Case = Case {
+    name: "files_direct",
+    what: "cached pages are read while the file service is down for good",
+    system: SystemUnderTest::File(FILES_SYSTEM, &["pds/test_fs/direct.xml"]),
+    prefill: &[("test_fs.settings", DIRECT)],
+    expect: &["KINTSUGI|PASS test_a", "action=stop", "DIRECT reads="],
+    show: &["DIRECT"],
+    timeout_s: 300,
+    after: None,
+    ..FILES_KILLED
+};
+
+/// See `what`.
+pub const CASE_MANY: Case = Case {
+    name: "files_many",
+    what: "three clients with 48 requests under way each: right data, while fs and blk die",
+    prefill: &[FILES_PACE, ("test_fs.settings", MANY)],
+    at_least: &[("KILL pd=fs", 25), ("MANY under_way=48", 3)],
+    show: &[run::PASS, "MANY"],
+    timeout_s: 900,
+    ..FILES_KILLED
+};
+
+/// See `what`.
+pub const CASE_READ_ONLY: Case = Case {
+    name: "files_read_only",
+    what: "a disk that refuses writes: files are read, changes are EROFS",
+    system: SystemUnderTest::File(FILES_SYSTEM, &[]),
+    disk: Disk::Ext4ReadOnly(64),
+    prefill: &[("test_fs.settings", READ_ONLY)],
+    expect: &["KINTSUGI|PASS test_a", "read-only: the disk refuses writes"],
+    forbid: &[FAULT],
+    after: None,
+    timeout_s: 300,
+    ..FILES_KILLED
+};
+
+/// See `what`.
+pub const CASE_ERRORS: Case = Case {
+    name: "files_errors",
+    what: "a file system with errors: it is said, files are read, changes are EROFS",
+    disk: Disk::Ext4WithErrors(64),
+    expect: &[
+        "KINTSUGI|PASS test_a",
+        "read-only: the file system has errors; run e2fsck",
+    ],
+    ..CASE_READ_ONLY
+};
+
+/// See `what`.
+pub const CASE_FAILING: Case = Case {
+    name: "files_failing",
+    what: "every write fails from some moment on: EIO, EROFS, and what was acknowledged can be read",
+    system: SystemUnderTest::File(FILES_SYSTEM, &[]),
+    disk: Disk::Ext4Failing(64, 12),
+    prefill: &[("test_fs.settings", FAILING)],
+    expect: &["KINTSUGI|PASS test_a", "read-only until a restart"],
+    // blk doubts itself once.
+    forbid: &["FAULT pd=fs"],
+    show: &["FAILING"],
+    host_cached: false,
+    icount: false,
+    after: Some(sound),
+    timeout_s: 300,
+    ..FILES_KILLED
+};
+
+/// Checks the image behind a disk that fails.
+fn sound(_disk: &Path, files: &Path) -> Result<()> {
+    disk::check_ext4(&files.with_file_name("disk.img"))
+}
+
+/// See `what`.
 pub const CASE_POWER: Case = Case {
     name: "files_power",
     what: "the machine is killed a hundred times: what fsync acknowledged is there, e2fsck agrees",
@@ -143,9 +239,15 @@ pub fn judge(image: &Path, _files: &Path) -> Result<()> {
     let copy = image.with_extension("files");
     disk::extract(image, &copy)?;
     let mut checked = 0;
-    for list in entries(&copy)? {
-        if list.to_string_lossy().ends_with(sums::ENDING) {
-            checked += compare(&copy, &String::from_utf8_lossy(&workspace::read(&list)?))?;
+    // A client's root may be a folder of the disk.
+    let mut roots: Vec<_> = entries(&copy)?;
+    roots.retain(|path| path.is_dir() && !path.is_symlink());
+    roots.push(copy.clone());
+    for root in roots {
+        for list in entries(&root)? {
+            if list.to_string_lossy().ends_with(sums::ENDING) {
+                checked += compare(&root, &String::from_utf8_lossy(&workspace::read(&list)?))?;
+            }
         }
     }
     if checked == 0 {

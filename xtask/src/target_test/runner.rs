@@ -183,6 +183,12 @@ impl Runner<'_> {
         }
     }
 
+    fn ext4(&self, path: &Path, megabytes: u64, folder: &Path) -> Result<()> {
+        let files = folder.join(FILES);
+        samples::make(&files)?;
+        disk::make_ext4(path, megabytes, Some(&files))
+    }
+
     fn disk(&self, case: &Case, folder: &Path) -> Result<Option<PathBuf>> {
         let path = folder.join("disk.img");
         match case.disk {
@@ -197,10 +203,18 @@ impl Runner<'_> {
                 disk::make_blank(&path, megabytes)?;
                 return Ok(Some(disk::failing(&path, sector)?));
             }
-            Disk::Ext4(megabytes) => {
-                let files = folder.join(FILES);
-                samples::make(&files)?;
-                disk::make_ext4(&path, megabytes, Some(&files))?;
+            Disk::Ext4(megabytes) => self.ext4(&path, megabytes, folder)?,
+            Disk::Ext4ReadOnly(megabytes) => {
+                self.ext4(&path, megabytes, folder)?;
+                return Ok(Some(qemu::with_options(&path, "readonly=on")));
+            }
+            Disk::Ext4WithErrors(megabytes) => {
+                self.ext4(&path, megabytes, folder)?;
+                disk::say_errors(&path)?;
+            }
+            Disk::Ext4Failing(megabytes, flushes) => {
+                self.ext4(&path, megabytes, folder)?;
+                return Ok(Some(disk::failing_after(&path, flushes)?));
             }
         }
         Ok(Some(path))

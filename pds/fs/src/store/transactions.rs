@@ -19,6 +19,15 @@ impl<D: Disk> Store<D> {
         }
     }
 
+    /// Drops what is not committed; from now on there are only reads.
+    pub fn give_up(&mut self) {
+        self.abort_operation();
+        for (_, slot) in core::mem::take(&mut self.group) {
+            self.release(slot);
+        }
+        self.failed = true;
+    }
+
     /// Makes what the running operation wrote visible, to be committed with the group.
     ///
     /// # Errors

@@ -29,6 +29,10 @@ pub struct Media {
     pub record: bool,
     /// Every operation fails from here on.
     pub broken: bool,
+    /// It says that it refuses writes.
+    pub read_only: bool,
+    /// So many more writes are carried out; all later ones fail.
+    pub writes_left: Option<u64>,
     /// Reads so far.
     pub reads: u64,
 }
@@ -41,6 +45,8 @@ impl Media {
             events: Vec::new(),
             record: false,
             broken: false,
+            read_only: false,
+            writes_left: None,
             reads: 0,
         }
     }
@@ -66,6 +72,14 @@ impl Media {
         (0..self.events.len())
             .filter(|index| is_superblock(&self.events[*index]))
             .collect()
+    }
+
+    fn refuses_write(&mut self) -> bool {
+        assert!(!self.read_only, "a write to a disk that refuses them");
+        if let Some(left) = &mut self.writes_left {
+            *left = left.saturating_sub(1);
+        }
+        self.broken || self.writes_left == Some(0)
     }
 
     fn write(&mut self, at: u64, bytes: Vec<u8>) {
@@ -158,6 +172,10 @@ impl Disk for SimDisk {
         self.bytes
     }
 
+    fn is_read_only(&self) -> bool {
+        self.media.borrow().read_only
+    }
+
     fn memory(&mut self) -> &mut SharedMut {
         &mut self.memory
     }
@@ -177,7 +195,7 @@ impl Disk for SimDisk {
         // One step for each 4 KiB, so that a run of blocks can be cut in its middle.
         for start in (0..length).step_by(4096) {
             self.life.step();
-            if self.media.borrow().broken {
+            if self.media.borrow_mut().refuses_write() {
                 return Err(DiskError::Io);
             }
             let mut bytes = vec![0; 4096.min(length - start)];
