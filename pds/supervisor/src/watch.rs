@@ -239,12 +239,8 @@ impl Watch {
         }
         self.asked_ms = now;
         self.asked_without_tick += 1;
-        let server = self.position(server);
-        // Where the service is somebody else's child, nobody here knows whether it keeps the processor from
-        // ours: then this look asks them, and does not judge.
-        let period_ms = server.map_or(0, |_| now.saturating_sub(asked));
-        let found = self.look(epochs, None, period_ms);
-        let Some(server) = server else {
+        let found = self.look(epochs, None, now.saturating_sub(asked));
+        let Some(server) = self.position(server) else {
             // Another supervisor watches the service, but our timer may be lost (campaign on seL4 release,
             // seed 1, trials 376 and 700: its entry in the shared page was damaged).
             if self.asked_without_tick >= QUESTIONS_MAX {
