@@ -67,6 +67,8 @@ pub struct Watch {
     ticked_ms: u64,
     asked_ms: u64,
     asked_without_tick: u32,
+    /// The timer at the time service may be lost.
+    is_to_renew: bool,
     is_wanted: bool,
 }
 
@@ -81,6 +83,7 @@ impl Watch {
             ticked_ms: now_ms(),
             asked_ms: now_ms(),
             asked_without_tick: 0,
+            is_to_renew: false,
             is_wanted: false,
         }
     }
@@ -127,6 +130,9 @@ impl Watch {
         self.liveness.restarted(child);
         if self.ticks.server() == Some(self.children[child].name) {
             self.asked_without_tick = 0;
+            if core::mem::take(&mut self.is_to_renew) {
+                self.ticks.renew();
+            }
         }
     }
 
@@ -262,7 +268,8 @@ impl Watch {
             return None;
         }
         warn!("no tick for {} ms", now.saturating_sub(self.ticked_ms));
-        self.ticks.renew();
+        // When it lives again: a notification now would move one that is in a deadlock.
+        self.is_to_renew = true;
         // Alive, but its interrupt does not come; else it is as silent as any.
         let kind = (!self.liveness.is_silent(server)).then_some(Kind::LostIrq);
         Some(Noticed {

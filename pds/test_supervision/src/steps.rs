@@ -48,7 +48,11 @@ impl Test {
             };
             let points = &self.victims[supervisor].points.points;
             let names: Vec<String> = points.iter().map(|point| point.name.clone()).collect();
-            for name in names.iter().filter(|name| name.starts_with("supervisor.")) {
+            // One that dies itself gets its code back, so that nothing is found planted in its start.
+            let is_step = |name: &&String| {
+                name.starts_with("supervisor.") && **name != "supervisor.taking_up"
+            };
+            for name in names.iter().filter(is_step) {
                 self.step(supervisor, child, name);
             }
         }
