@@ -9,11 +9,13 @@
 //! were made, and judges the disk at the end of each boot. Every trial goes to a file of JSON lines as
 //! soon as it is over, so that a campaign can be interrupted, resumed, and any trial be replayed.
 
+mod ablation;
 mod boot;
 mod disks;
 mod gdb;
 mod journal;
 mod outside;
+mod rates;
 mod report;
 mod stats;
 
@@ -24,7 +26,7 @@ use injector_service::class::Class;
 use injector_service::plan::VICTIMS;
 use injector_service::settings::{Mode, Settings};
 
-use crate::cli::{CampaignArgs, SystemArgs, Through};
+use crate::cli::{Ablation, CampaignArgs, SystemArgs, Through};
 use crate::error::{Error, Result};
 use crate::kernels::{self, Choice};
 use crate::qemu::{self, Machine};
@@ -36,9 +38,15 @@ use journal::{BootEntry, Campaign, Journal, Trial};
 
 /// Adds the injector, and a PD that keeps the processor busy: see `demo`.
 const OVERLAYS: [&str; 2] = ["pds/injector/overlay.xml", "pds/test_spin/overlay.xml"];
+/// For a campaign without restarts.
+const NO_RESTARTS: &str = "pds/injector/ablation_none.xml";
+/// Where nobody is restarted, nobody has to be waited for so long.
+const LOST_AFTER_NONE_MS: u64 = 3_000;
 /// Guest time without a finished round after which the system is lost. Every timeout of policy.toml is
 /// shorter.
 const LOST_AFTER_MS: u64 = 15_000;
+/// Where the progress bar cannot be shown, a line comes after so many trials.
+const LINE_EVERY: u64 = 25;
 /// Megabytes of the disk.
 const DISK_MEGABYTES: u64 = 64;
 
@@ -49,35 +57,108 @@ const DISK_MEGABYTES: u64 = 64;
 /// When the campaign cannot be run, or with `--strict` when something was lost, wrong or dead.
 pub fn run(args: &CampaignArgs) -> Result<()> {
     let choice = kernels::choose(&args.kernel)?;
-    let folder = args
-        .build_dir
-        .join("campaign")
-        .join(choice.target.name().replace(' ', "-"));
-    workspace::make_folder(&folder)?;
     println!("kernel: {} ({})", choice.target.name(), choice.reason);
-    let path = args.trials.clone();
-    let path = path.unwrap_or_else(|| folder.join("trials.jsonl"));
-    let campaign = campaign_of(args, &choice);
-    if args.report {
-        return finish(args, &Journal::open(&path, &campaign, true)?);
+    if args.rates {
+        let folder = folder(args, &choice, "rates")?;
+        return rates::run(args, &Setup::make(args, &choice, &folder)?);
     }
-    let setup = Setup::make(args, &choice, &folder)?;
-    if let Some(trial) = args.replay {
-        return replay(args, &setup, trial);
+    if args.ablation != Ablation::All {
+        return one(args, &choice).and_then(|journal| finish(args, &choice, &journal));
     }
-    let mut journal = Journal::open(&path, &campaign, args.resume)?;
-    drive(args, &setup, &mut journal)?;
-    finish(args, &journal)
+    let mut summaries = Vec::new();
+    for ablation in [
+        Ablation::None,
+        Ablation::Stateless,
+        Ablation::KeepMemory,
+        Ablation::Full,
+    ] {
+        println!("\n{}:", ablation.name());
+        let part = CampaignArgs {
+            ablation,
+            trials: None,
+            ..args.clone()
+        };
+        let journal = one(&part, &choice)?;
+        let summary = stats::Summary::of(&journal);
+        println!("{}", report::table(&summary));
+        summaries.push((journal, summary));
+    }
+    println!("{}", report::ablation_table(&summaries));
+    let rows = report::ablation_rows(&summaries);
+    report::save(&common(args, &choice)?.join(report::ABLATION), &rows)?;
+    finish_files(args, &choice, &summaries)
 }
 
-fn finish(args: &CampaignArgs, journal: &Journal) -> Result<()> {
+/// The reports of an ablation are those of its last part, with the table of all of them.
+fn finish_files(
+    args: &CampaignArgs,
+    choice: &Choice,
+    all: &[(Journal, stats::Summary)],
+) -> Result<()> {
+    let (Some((journal, summary)), common) = (all.last(), common(args, choice)?) else {
+        return Ok(());
+    };
+    if let Some(path) = &args.html {
+        let extra = report::Extra::read(&common);
+        workspace::write(path, report::html(journal, summary, &extra).as_bytes())?;
+    }
+    match &args.json {
+        Some(path) => report::save(path, &report::ablation_rows(all)),
+        None => Ok(()),
+    }
+}
+
+/// Where everything goes that is said of one kernel.
+fn common(args: &CampaignArgs, choice: &Choice) -> Result<PathBuf> {
+    let name = choice.target.name().replace(' ', "-");
+    let folder = args.build_dir.join("campaign").join(name);
+    workspace::make_folder(&folder)?;
+    Ok(folder)
+}
+
+fn folder(args: &CampaignArgs, choice: &Choice, part: &str) -> Result<PathBuf> {
+    let folder = match part {
+        "" => common(args, choice)?,
+        part => common(args, choice)?.join(part),
+    };
+    workspace::make_folder(&folder)?;
+    Ok(folder)
+}
+
+/// One campaign, or what there is of it.
+fn one(args: &CampaignArgs, choice: &Choice) -> Result<Journal> {
+    let part = match args.ablation {
+        Ablation::Full => "",
+        other => other.name(),
+    };
+    let folder = folder(args, choice, part)?;
+    let path = args.trials.clone();
+    let path = path.unwrap_or_else(|| folder.join("trials.jsonl"));
+    let campaign = campaign_of(args, choice);
+    if args.report {
+        return Journal::open(&path, &campaign, true);
+    }
+    let setup = Setup::make(args, choice, &folder)?;
+    let mut journal = Journal::open(&path, &campaign, args.resume)?;
+    match args.replay {
+        Some(trial) => replay(args, &setup, trial)?,
+        None => drive(args, &setup, &mut journal)?,
+    }
+    Ok(journal)
+}
+
+fn finish(args: &CampaignArgs, choice: &Choice, journal: &Journal) -> Result<()> {
+    if args.replay.is_some() {
+        return Ok(());
+    }
     let summary = stats::Summary::of(journal);
     println!("\n{}", report::table(&summary));
     if let Some(path) = &args.json {
         workspace::write(path, report::json(journal, &summary).as_bytes())?;
     }
     if let Some(path) = &args.html {
-        workspace::write(path, report::html(journal, &summary).as_bytes())?;
+        let extra = report::Extra::read(&common(args, choice)?);
+        workspace::write(path, report::html(journal, &summary, &extra).as_bytes())?;
     }
     println!("trials: {}", journal.path.display());
     match args.strict && summary.failures() > 0 {
@@ -101,6 +182,7 @@ fn campaign_of(args: &CampaignArgs, choice: &Choice) -> Campaign {
         classes: args.class.clone(),
         pds: args.pd.clone(),
         through: args.through.name().to_owned(),
+        ablation: args.ablation.name().to_owned(),
         commit: journal::commit(),
     }
 }
@@ -116,15 +198,18 @@ pub struct Setup {
     pds: Vec<String>,
     system: System,
     settings: Settings,
+    ablation: Ablation,
 }
 
 impl Setup {
     fn make(args: &CampaignArgs, choice: &Choice, folder: &Path) -> Result<Self> {
         let root = workspace::root();
+        let none = (args.ablation == Ablation::None).then_some(NO_RESTARTS);
+        let overlays = OVERLAYS.into_iter().chain(none);
         let built = build::build(&SystemArgs {
             kernel: args.kernel.clone(),
             system: root.join("system.xml"),
-            overlay: OVERLAYS.map(|path| root.join(path)).to_vec(),
+            overlay: overlays.map(|path| root.join(path)).collect(),
             search_path: Vec::new(),
             build_dir: folder.to_path_buf(),
         })?;
@@ -150,7 +235,14 @@ impl Setup {
             disk,
             files,
             settings: settings(args)?,
+            ablation: args.ablation,
         })
+    }
+
+    fn fresh_disk(&self) -> Result<()> {
+        std::fs::copy(&self.disk, self.attached())
+            .map(|_| ())
+            .map_err(|error| Error::new(format!("copy the disk: {error}")))
     }
 
     fn attached(&self) -> PathBuf {
@@ -159,8 +251,7 @@ impl Setup {
 
     /// Boots with a fresh disk and runs trials `first..end`.
     fn boot(&self, first: u64, end: u64, on_trial: &mut dyn FnMut(Trial)) -> Result<Boot> {
-        std::fs::copy(&self.disk, self.attached())
-            .map_err(|error| Error::new(format!("copy the disk: {error}")))?;
+        self.fresh_disk()?;
         let settings = Settings {
             first,
             end,
@@ -207,8 +298,12 @@ fn settings(args: &CampaignArgs) -> Result<Settings> {
         end: 0,
         classes: all_if_none(classes, possible),
         victims: all_if_none(victims, u64::MAX),
-        lost_after_ms: LOST_AFTER_MS,
-        mode,
+        lost_after_ms: match args.ablation {
+            _ if args.rates => args.rate_seconds * 1_000,
+            Ablation::None => LOST_AFTER_NONE_MS,
+            _ => LOST_AFTER_MS,
+        },
+        mode: if args.rates { Mode::Rates } else { mode },
     })
 }
 
@@ -234,6 +329,10 @@ fn drive(args: &CampaignArgs, setup: &Setup, journal: &mut Journal) -> Result<()
             bar.set_position(trial.trial + 1);
             failure = failure.take().or(journal.add_trial(trial).err());
             bar.set_message(journal.counts());
+            if bar.is_hidden() && bar.position().is_multiple_of(LINE_EVERY) {
+                let (at, rate, counts) = (bar.position(), bar.per_sec(), journal.counts());
+                println!("{at}/{}: {rate:.2} per second; {counts}", args.faults);
+            }
         })?;
         if let Some(error) = failure {
             return Err(error);

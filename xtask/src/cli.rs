@@ -219,7 +219,7 @@ pub struct TestArgs {
 }
 
 /// Arguments of `campaign`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 // What is deployed is what is judged.
 #[command(mut_arg("config", |arg| arg.default_value("release")))]
 pub struct CampaignArgs {
@@ -241,6 +241,15 @@ pub struct CampaignArgs {
     /// Who makes the faults.
     #[arg(long, value_enum, default_value_t = Through::Injector)]
     pub through: Through,
+    /// How much of the recovery there is: all of it, or parts, to see what each is good for.
+    #[arg(long, value_enum, default_value_t = Ablation::Full)]
+    pub ablation: Ablation,
+    /// Instead of faults one by one: kill at rising rates, and count what the application gets done.
+    #[arg(long, conflicts_with_all = ["replay", "report", "resume"])]
+    pub rates: bool,
+    /// Seconds of guest time for each rate of --rates.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub rate_seconds: u64,
     /// Write the result to this file.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -361,6 +370,34 @@ pub enum Through {
     Injector,
     /// QEMU's gdbstub, from outside; the test PD only judges.
     Gdbstub,
+}
+
+/// How much of the recovery there is in a campaign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Ablation {
+    /// Nobody is restarted.
+    None,
+    /// Restarted without what was preserved: requests, completions, timers, records, the cache's index.
+    Stateless,
+    /// Restarted with the memory of the life that has died: data, bss and heap are not restored.
+    KeepMemory,
+    /// All of Kintsugi.
+    Full,
+    /// Each of the four after the other, and a table.
+    All,
+}
+
+impl Ablation {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Stateless => "stateless",
+            Self::KeepMemory => "keep-memory",
+            Self::Full => "full",
+            Self::All => "all",
+        }
+    }
 }
 
 impl Through {

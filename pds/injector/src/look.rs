@@ -155,6 +155,16 @@ impl Snapshot {
         self.board[word::FIRED]
     }
 
+    /// Bytes that the application has compared.
+    pub fn bytes(&self) -> u64 {
+        self.board[word::BYTES]
+    }
+
+    /// Longest operation of this trial.
+    pub fn slowest_ns(&self) -> u64 {
+        self.board[word::SLOWEST_NS]
+    }
+
     /// Operations that were answered.
     pub fn operations(&self) -> u64 {
         self.board[word::OPERATIONS]

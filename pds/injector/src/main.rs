@@ -17,6 +17,7 @@ mod completions;
 mod inject;
 mod look;
 mod outside;
+mod rates;
 mod trial;
 mod victim;
 

@@ -11,6 +11,9 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"KINJSET1");
 /// Words of settings.
 pub const WORDS: usize = 16;
 
+/// Kills per 1000 seconds, one rate after the other: 0, then 0.1 to 20 per second.
+pub const RATES_PER_1000_S: [u64; 9] = [0, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000];
+
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -24,7 +27,8 @@ pub struct Settings {
     pub classes: u64,
     /// Which victims: bit n is [`crate::plan::VICTIMS`]\[n\].
     pub victims: u64,
-    /// Guest milliseconds without a finished round after which the system counts as lost.
+    /// Guest milliseconds without a finished round after which the system counts as lost; with
+    /// [`Mode::Rates`], for which each rate is measured.
     pub lost_after_ms: u64,
     /// Who makes the faults.
     pub mode: Mode,

@@ -14,7 +14,7 @@ use log::warn;
 
 use crate::inject::{self, Injected};
 use crate::look::{Machine, Snapshot};
-use crate::{Results, outside, rest};
+use crate::{Results, outside, rates, rest};
 
 /// Rounds of the application that a trial has to see: the one in which the fault came, in which also the
 /// files of the round before are compared, and one more, which compares those that were written during the
@@ -44,6 +44,11 @@ pub fn run_all(machine: &mut Machine, results: &mut Results) {
     }
     for trial in results.next..settings.end {
         results.set(header::TRIAL, trial);
+        if settings.mode == Mode::Rates {
+            let record = rates::run(machine, results, trial);
+            results.finish(&record);
+            continue;
+        }
         let Some(plan) = Plan::draw(&settings, trial) else {
             break;
         };

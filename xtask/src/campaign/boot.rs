@@ -15,6 +15,7 @@ use injector_service::settings::{self, Mode, Settings};
 use super::Setup;
 use super::journal::Trial;
 use super::outside::{self, Outside};
+use crate::cli::Ablation;
 use crate::error::{Context, Result};
 use crate::top::memory::{PAGE, Physical};
 use crate::top::qmp::Qmp;
@@ -111,7 +112,8 @@ pub fn run(setup: &Setup, settings: &Settings, on_trial: &mut dyn FnMut(Trial)) 
     );
     command.args(["-device", &loader]);
     let stub = setup.folder.join(outside::SOCKET);
-    if settings.mode == Mode::Outside {
+    let debugged = settings.mode == Mode::Outside || setup.ablation != Ablation::Full;
+    if debugged {
         let argument = format!("unix:{},server=on,wait=off", stub.display());
         command.args(["-gdb", &argument]);
     }
@@ -179,9 +181,10 @@ fn watch(
     on_trial: &mut dyn FnMut(Trial),
 ) -> Result<(End, u64)> {
     let mut qmp = connect(setup, child)?;
-    let mut outside = match settings.mode {
-        Mode::Outside => Some(Outside::attach(setup, settings)?),
-        _ => None,
+    let debugged = settings.mode == Mode::Outside || setup.ablation != Ablation::Full;
+    let mut outside = match debugged {
+        true => Some(Outside::attach(setup, settings)?),
+        false => None,
     };
     let mut next = settings.first;
     let mut moved = (0, Instant::now());

@@ -15,7 +15,7 @@ use injector_service::plan::VICTIMS;
 use injector_service::record::Record;
 use serde::{Deserialize, Serialize};
 
-use crate::cli::Through;
+use crate::cli::{Ablation, Through};
 use crate::error::{Context, Error, Result};
 use crate::workspace;
 
@@ -35,12 +35,19 @@ pub struct Campaign {
     /// Who makes the faults.
     #[serde(default = "injector")]
     pub through: String,
+    /// How much of the recovery there is.
+    #[serde(default = "full")]
+    pub ablation: String,
     /// The sources.
     pub commit: String,
 }
 
 fn injector() -> String {
     Through::Injector.name().to_owned()
+}
+
+fn full() -> String {
+    Ablation::Full.name().to_owned()
 }
 
 /// One trial.
@@ -309,6 +316,7 @@ mod tests {
             classes: Vec::new(),
             pds: Vec::new(),
             through: injector(),
+            ablation: full(),
             commit: "0".to_owned(),
         }
     }

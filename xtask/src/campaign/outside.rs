@@ -22,10 +22,12 @@ use injector_service::class::Class;
 use injector_service::plan::{Plan, VICTIMS};
 use injector_service::random::Random;
 use injector_service::record::{self, header};
-use injector_service::settings::{self, Made, Settings};
+use injector_service::settings::{self, Made, Mode, Settings};
 
 use super::Setup;
+use super::ablation::Ablator;
 use super::gdb::{Gdb, Stop};
+use crate::cli::Ablation;
 use crate::cut;
 use crate::error::{Error, Result};
 use crate::system::System;
@@ -107,6 +109,7 @@ pub struct Outside {
     tick: u64,
     hunt: Option<Hunt>,
     undo: Option<Undo>,
+    ablator: Option<Ablator>,
 }
 
 impl Outside {
@@ -118,6 +121,10 @@ impl Outside {
     pub fn attach(setup: &Setup, settings: &Settings) -> Result<Self> {
         let (build_dir, system) = (&setup.folder, &setup.system);
         let mut gdb = connect(&build_dir.join(SOCKET))?;
+        let ablator = match setup.ablation {
+            Ablation::Full | Ablation::All => None,
+            kind => Some(Ablator::attach(&mut gdb, setup, kind)?),
+        };
         let page = system.pd("injector").and_then(|pd| {
             let map = pd.maps.iter().find(|map| map.region == CONTROL);
             Some(map?.vaddr)
@@ -128,7 +135,9 @@ impl Outside {
         for (name, _) in VICTIMS {
             programs.push(program(build_dir, system, name)?);
         }
-        gdb.set_watchpoint(begin, true)?;
+        if settings.mode == Mode::Outside {
+            gdb.set_watchpoint(begin, true)?;
+        }
         gdb.go_on(Stop::Elsewhere)?;
         Ok(Self {
             gdb,
@@ -138,6 +147,7 @@ impl Outside {
             tick,
             hunt: None,
             undo: None,
+            ablator,
         })
     }
 
@@ -166,6 +176,9 @@ impl Outside {
             Stop::Written(address) if address == self.begin => return self.on_begin(qmp),
             Stop::Written(address) if address == self.tick => return self.on_tick(qmp),
             _ => {}
+        }
+        if let Some(ablator) = &mut self.ablator {
+            ablator.on_stop(&mut self.gdb, qmp)?;
         }
         let Some(hunt) = &self.hunt else {
             return Ok(());
@@ -324,11 +337,13 @@ fn connect(socket: &Path) -> Result<Gdb> {
     }
 }
 
-fn points(build_dir: &Path, file: &str) -> Result<Vec<cut::FaultPoint>> {
+/// The fault points of a program.
+pub fn points(build_dir: &Path, file: &str) -> Result<Vec<cut::FaultPoint>> {
     cut::fault_points(&workspace::read(&build_dir.join(file))?)
 }
 
-fn symbol(build_dir: &Path, file: &str, name: &str) -> Result<u64> {
+/// Where a symbol of a program is.
+pub fn symbol(build_dir: &Path, file: &str, name: &str) -> Result<u64> {
     use object::{Object, ObjectSymbol};
     let bytes = workspace::read(&build_dir.join(file))?;
     let elf = object::File::parse(&*bytes).ok();
@@ -339,11 +354,16 @@ fn symbol(build_dir: &Path, file: &str, name: &str) -> Result<u64> {
     found.ok_or_else(|| Error::new(format!("'{file}' has no symbol '{name}'")))
 }
 
-fn program(build_dir: &Path, system: &System, name: &str) -> Result<Program> {
-    let pd = system.pds.iter().find(|pd| pd.name == name);
-    let image = pd.and_then(|pd| pd.image.path.strip_suffix(crate::system::BOOT_SUFFIX));
+/// The file of a PD's program, with its symbols.
+pub fn program_file(system: &System, name: &str) -> Result<String> {
+    let image = system.pd(name);
+    let image = image.and_then(|pd| pd.image.path.strip_suffix(crate::system::BOOT_SUFFIX));
     let image = image.ok_or_else(|| Error::new(format!("there is no restartable PD '{name}'")))?;
-    let file = format!("{image}.debug.elf");
+    Ok(format!("{image}.debug.elf"))
+}
+
+fn program(build_dir: &Path, system: &System, name: &str) -> Result<Program> {
+    let file = program_file(system, name)?;
     let all = points(build_dir, &file)?;
     let beat = all.iter().find(|point| point.name == "runtime.beat");
     let region = system.region(&format!("{name}_data"));

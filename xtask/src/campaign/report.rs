@@ -3,7 +3,9 @@
 
 //! What a campaign shows: a table for the terminal, JSON for programs, a page for people.
 
+mod extra;
 mod page;
+mod plots;
 
 use std::fmt::Write;
 
@@ -13,6 +15,7 @@ use serde_json::{Value, json};
 use super::journal::Journal;
 use super::stats::{Counts, Summary, Times, wilson};
 
+pub use extra::{ABLATION, Extra, RATES, ablation_rows, ablation_table, save};
 pub use page::html;
 
 fn percent(share: f64) -> String {

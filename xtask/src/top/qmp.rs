@@ -83,6 +83,21 @@ impl Qmp {
         Ok(number.and_then(|number| u64::from_str_radix(number, 16).ok()))
     }
 
+    /// Memory as whoever runs now sees it.
+    ///
+    /// # Errors
+    ///
+    /// When not all of it is mapped.
+    pub fn read_virtual(&mut self, address: u64, length: u64) -> Result<Vec<u8>> {
+        let arguments = json!({
+            "val": address,
+            "size": length,
+            "filename": self.scratch.display().to_string(),
+        });
+        self.execute("memsave", &arguments)?;
+        std::fs::read(&self.scratch).context("read what QEMU has saved")
+    }
+
     /// The disk called `hd` carries out so many requests per second; 0 is as many as it can.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use injector_service::outcome::Outcome;
 
 use super::super::journal::{Journal, Trial};
 use super::super::stats::{Counts, Summary, Times};
-use super::recovered;
+use super::{Extra, plots, recovered};
 
 const STYLE: &str = "body{font:15px/1.45 sans-serif;max-width:1180px;margin:24px auto;padding:0 \
 16px;color:#222}\
@@ -34,7 +34,7 @@ fn escape(text: &str) -> String {
 }
 
 /// The whole page.
-pub fn html(journal: &Journal, summary: &Summary) -> String {
+pub fn html(journal: &Journal, summary: &Summary, extra: &Extra) -> String {
     let campaign = &journal.campaign;
     let title = format!(
         "Kintsugi: {} faults on {} {}",
@@ -68,6 +68,8 @@ pub fn html(journal: &Journal, summary: &Summary) -> String {
     );
     grid(&mut page, summary);
     times(&mut page, summary);
+    plots::ablation(&mut page, &extra.ablation);
+    plots::rates(&mut page, &extra.rates);
     failures(&mut page, journal);
     page.push_str("</body></html>\n");
     page
