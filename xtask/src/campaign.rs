@@ -26,7 +26,7 @@ use injector_service::class::Class;
 use injector_service::plan::VICTIMS;
 use injector_service::settings::{Mode, Settings};
 
-use crate::cli::{Ablation, CampaignArgs, SystemArgs, Through};
+use crate::cli::{Ablation, CampaignArgs, KernelArgs, SystemArgs, Through};
 use crate::error::{Error, Result};
 use crate::kernels::{self, Choice};
 use crate::qemu::{self, Machine};
@@ -47,6 +47,9 @@ const LOST_AFTER_NONE_MS: u64 = 3_000;
 const LOST_AFTER_MS: u64 = 15_000;
 /// Where the progress bar cannot be shown, a line comes after so many trials.
 const LINE_EVERY: u64 = 25;
+/// Faults of the short campaign, and how many of them must have an effect: four in ten have.
+const SHORT_FAULTS: u64 = 200;
+const SHORT_MANIFESTED_MIN: u64 = 50;
 /// Megabytes of the disk.
 const DISK_MEGABYTES: u64 = 64;
 
@@ -61,6 +64,10 @@ pub fn run(args: &CampaignArgs) -> Result<()> {
     if args.rates {
         let folder = folder(args, &choice, "rates")?;
         return rates::run(args, &Setup::make(args, &choice, &folder)?);
+    }
+    if let Some(trial) = args.replay {
+        let folder = folder(args, &choice, part(args))?;
+        return replay(args, &Setup::make(args, &choice, &folder)?, trial);
     }
     if args.ablation != Ablation::All {
         return one(args, &choice).and_then(|journal| finish(args, &choice, &journal));
@@ -127,11 +134,7 @@ fn folder(args: &CampaignArgs, choice: &Choice, part: &str) -> Result<PathBuf> {
 
 /// One campaign, or what there is of it.
 fn one(args: &CampaignArgs, choice: &Choice) -> Result<Journal> {
-    let part = match args.ablation {
-        Ablation::Full => "",
-        other => other.name(),
-    };
-    let folder = folder(args, choice, part)?;
+    let folder = folder(args, choice, part(args))?;
     let path = args.trials.clone();
     let path = path.unwrap_or_else(|| folder.join("trials.jsonl"));
     let campaign = campaign_of(args, choice);
@@ -140,17 +143,56 @@ fn one(args: &CampaignArgs, choice: &Choice) -> Result<Journal> {
     }
     let setup = Setup::make(args, choice, &folder)?;
     let mut journal = Journal::open(&path, &campaign, args.resume)?;
-    match args.replay {
-        Some(trial) => replay(args, &setup, trial)?,
-        None => drive(args, &setup, &mut journal)?,
-    }
+    drive(args, &setup, &mut journal)?;
     Ok(journal)
 }
 
-fn finish(args: &CampaignArgs, choice: &Choice, journal: &Journal) -> Result<()> {
-    if args.replay.is_some() {
-        return Ok(());
+/// Folder of the parts of an ablation, below that of the kernel.
+fn part(args: &CampaignArgs) -> &'static str {
+    match args.ablation {
+        Ablation::Full => "",
+        other => other.name(),
     }
+}
+
+/// The campaign that is part of all tests: short, and whatever is lost, wrong or dead fails it.
+///
+/// # Errors
+///
+/// When it does, or too few faults have shown any effect.
+pub fn short(kernel: KernelArgs, build_dir: &Path) -> Result<()> {
+    let args = CampaignArgs {
+        kernel,
+        faults: SHORT_FAULTS,
+        seed: 1,
+        class: Vec::new(),
+        pd: Vec::new(),
+        through: Through::Injector,
+        ablation: Ablation::Full,
+        rates: false,
+        rate_seconds: 0,
+        json: None,
+        html: None,
+        resume: false,
+        report: false,
+        trials: None,
+        replay: None,
+        replay_from: None,
+        per_boot: SHORT_FAULTS,
+        strict: true,
+        build_dir: build_dir.to_owned(),
+    };
+    let choice = kernels::choose(&args.kernel)?;
+    let journal = one(&args, &choice)?;
+    let manifested = stats::Summary::of(&journal).all.manifested();
+    finish(&args, &choice, &journal)?;
+    match manifested {
+        SHORT_MANIFESTED_MIN.. => Ok(()),
+        few => Err(Error::new(format!("only {few} faults had any effect"))),
+    }
+}
+
+fn finish(args: &CampaignArgs, choice: &Choice, journal: &Journal) -> Result<()> {
     let summary = stats::Summary::of(journal);
     println!("\n{}", report::table(&summary));
     if let Some(path) = &args.json {

@@ -75,7 +75,8 @@ pub fn run(args: &TestArgs) -> Result<()> {
         tally.add(host::run()?);
     }
     let selected: Vec<_> = all().filter(|case| wanted(args, case)).collect();
-    if selected.is_empty() {
+    let campaign = campaign_wanted(args);
+    if selected.is_empty() && !campaign {
         return Err(Error::new("no test has such a name").help("cargo xtask test --list"));
     }
     let runner = runner::Runner {
@@ -91,6 +92,15 @@ pub fn run(args: &TestArgs) -> Result<()> {
     }
     if args.all {
         tally.add(demos(args, &targets));
+    }
+    if campaign && let Some(target) = campaign_target(args, &targets) {
+        let kernel = kernel_of(args, target);
+        let outcome = match crate::campaign::short(kernel, &test_folder(args)) {
+            Ok(()) => Outcome::Passed,
+            Err(error) => Outcome::Failed(error.to_string()),
+        };
+        tally.count(&outcome);
+        report(CAMPAIGN, target, &outcome);
     }
     println!("\n{kernels_line}");
     if args.names.is_empty() {
@@ -130,20 +140,51 @@ fn wanted(args: &TestArgs, case: &cases::Case) -> bool {
     }
 }
 
+/// Name of the short campaign of faults.
+const CAMPAIGN: &str = "campaign";
+
+fn campaign_wanted(args: &TestArgs) -> bool {
+    let named = args
+        .names
+        .iter()
+        .any(|name| CAMPAIGN.contains(name.as_str()));
+    named || args.all && args.names.is_empty()
+}
+
+/// One kernel is enough for a minute and a half: that which is deployed, where it is there.
+fn campaign_target<'a>(args: &TestArgs, targets: &'a [Target]) -> Option<&'a Target> {
+    let deployed = |target: &&Target| {
+        matches!(
+            target,
+            Target::Sel4 {
+                config: Config::Release,
+                ..
+            }
+        )
+    };
+    let asked = args.kernel.kernel.is_some();
+    let first = targets.first().filter(|_| asked);
+    first.or_else(|| targets.iter().find(deployed).or(targets.first()))
+}
+
+fn kernel_of(args: &TestArgs, target: &Target) -> KernelArgs {
+    let (kernel, config) = match target {
+        Target::Dev => (Kernel::Dev, Config::Debug),
+        Target::Sel4 { config, .. } => (Kernel::Sel4, *config),
+    };
+    KernelArgs {
+        kernel: Some(kernel),
+        config,
+        ..args.kernel.clone()
+    }
+}
+
 /// The demo on each kernel: services killed under a working application, judged by the host's tools.
 fn demos(args: &TestArgs, targets: &[Target]) -> Tally {
     let mut tally = Tally::default();
     for target in targets {
-        let (kernel, config) = match target {
-            Target::Dev => (Kernel::Dev, Config::Debug),
-            Target::Sel4 { config, .. } => (Kernel::Sel4, *config),
-        };
         let demo = DemoArgs {
-            kernel: KernelArgs {
-                kernel: Some(kernel),
-                config,
-                ..args.kernel.clone()
-            },
+            kernel: kernel_of(args, target),
             disk: None,
             from: None,
             build_dir: test_folder(args),

@@ -8,7 +8,7 @@
 //! changed it. Restoring all of it takes ten times as long as the rest of a restart. So
 //! - a child that died at an instruction whose surroundings are as in the saved ELF keeps its code;
 //! - where they differ, the page around the instruction is restored;
-//! - everything is restored when that is not enough or nothing is known: the child hung, or its
+//! - everything is restored when that is not enough or nothing is known: the child hung or panicked, or its
 //!   program counter is in no code, or it died as the last time, or soon after its start.
 
 /// How much is restored, besides data and bss.

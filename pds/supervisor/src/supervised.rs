@@ -119,8 +119,10 @@ impl Supervised {
 
     /// How much a restart after `fault` restores.
     pub fn extent(&mut self, fault: Fault, ticks: u64) -> Extent {
-        // Where a child hangs says nothing of how it got there.
-        let pc = fault.pc.filter(|_| !fault.kind.is_hang());
+        // Where a child hangs says nothing of how it got there. Nor does a panic: what it found wrong may
+        // come from damaged code elsewhere (campaign on seL4 release, seed 1, trial 42).
+        let says_where = !fault.kind.is_hang() && fault.kind != Kind::Panic;
+        let pc = fault.pc.filter(|_| says_where);
         let place = pc.and_then(|pc| {
             let offset = self.image.code_offset(pc)?;
             let is_intact = self.image.is_intact(&self.elf, &self.code, offset);

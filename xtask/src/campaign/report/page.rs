@@ -33,6 +33,24 @@ fn escape(text: &str) -> String {
         .replace('>', "&gt;")
 }
 
+/// First lines of what the tools say of themselves.
+fn versions() -> String {
+    let first_line = |program: &str| {
+        let output = std::process::Command::new(program)
+            .arg("--version")
+            .output();
+        let text = output.map_or(Vec::new(), |output| output.stdout);
+        let text = String::from_utf8_lossy(&text).into_owned();
+        text.lines().next().unwrap_or("unknown").to_owned()
+    };
+    format!(
+        "{}; {}; Microkit SDK {}.",
+        first_line("qemu-system-aarch64"),
+        first_line("rustc"),
+        crate::kernels::SDK_VERSION
+    )
+}
+
 /// The whole page.
 pub fn html(journal: &Journal, summary: &Summary, extra: &Extra) -> String {
     let campaign = &journal.campaign;
@@ -48,9 +66,12 @@ pub fn html(journal: &Journal, summary: &Summary, extra: &Extra) -> String {
     );
     let _ = write!(
         page,
-        "<p>Seed {}, sources {}, {} boots, {} of them with something wrong on the disk. {} faults \
-         manifested. \
+        "<p>Faults through the {}, recovery: {}. {}</p><p>Seed {}, sources {}, {} boots, {} of \
+         them with something wrong on the disk. {} faults manifested. \
          Of those the application noticed nothing but time in {} % (95 % interval after Wilson).</p>",
+        escape(&campaign.through),
+        escape(&campaign.ablation),
+        escape(&versions()),
         campaign.seed,
         escape(&campaign.commit),
         summary.boots,
@@ -153,7 +174,13 @@ fn grid(page: &mut String, summary: &Summary) {
                 continue;
             };
             let bad = counts.manifested() - counts.of(Outcome::Unnoticed);
-            let _ = write!(page, "<td>{} of {}", counts.manifested(), counts.total());
+            let _ = write!(
+                page,
+                "<td title=\"unnoticed of manifested, %: {}\">{} of {}",
+                recovered(counts),
+                counts.manifested(),
+                counts.total()
+            );
             if bad > 0 {
                 let _ = write!(page, " <span class=\"bad\">{bad}</span>");
             }
@@ -208,7 +235,7 @@ fn curves(page: &mut String, summary: &Summary) {
     let y = |share: f64| height - share * (height - 20.0) + 10.0;
     let _ = write!(
         page,
-        "<svg width=\"960\" height=\"350\" font-size=\"12\" font-family=\"sans-serif\">"
+        "<svg width=\"960\" height=\"360\" font-size=\"12\" font-family=\"sans-serif\">"
     );
     for (power, label) in ["0.1 ms", "1 ms", "10 ms", "100 ms", "1 s", "10 s", "100 s"]
         .iter()
@@ -246,7 +273,13 @@ fn curves(page: &mut String, summary: &Summary) {
             slowest.count()
         );
     }
-    page.push_str("</svg>");
+    let _ = write!(
+        page,
+        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">longest operation of the application during the \
+         trial</text></svg>",
+        width / 2.0 + 50.0,
+        height + 46.0
+    );
 }
 
 fn path(times: &Times, x: &dyn Fn(u64) -> f64, y: &dyn Fn(f64) -> f64) -> String {
@@ -277,13 +310,14 @@ fn failures(page: &mut String, journal: &Journal) {
         page,
         "<h2>Every trial that the application noticed ({})</h2><p>Each is run again by <code>cargo \
          xtask campaign \
-         --kernel {} --config {} --seed {} --replay TRIAL --replay-from \
+         --kernel {} --config {} --through {} --seed {} --replay TRIAL --replay-from \
          BOOT</code>.</p><table><tr><th>trial</th>\
          <th>boot</th><th>victim</th><th>class</th><th>outcome</th><th>place</th><th>was</th><th>became</th>\
          <th>errors, wrong, missing</th><th>timers</th></tr>",
         failed.len(),
         campaign.kernel,
         campaign.config,
+        campaign.through,
         campaign.seed
     );
     for trial in failed.iter().take(FAILURES_SHOWN) {
