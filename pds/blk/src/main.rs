@@ -40,8 +40,7 @@ fn init() -> impl Handler {
     let disk = find_disk(dma, places.dma_paddr);
     let memories = places.clients.iter().map(client_memory);
     let service = Service::attach(disk, memories, recovery::epoch());
-    let mut service = service.unwrap_or_else(|error| panic!("system.xml: {error}"));
-    service.set_second_opinion(may_doubt);
+    let service = service.unwrap_or_else(|error| panic!("system.xml: {error}"));
     let channel = |place: &Place| Channel::new(place.channel as usize);
     let mut handler = Blk {
         service,
@@ -64,12 +63,6 @@ fn init() -> impl Handler {
         recovery::ready();
     }
     handler
-}
-
-/// Not twice within a tenth of a second: a disk that is really broken gives every life the same answer.
-fn may_doubt() -> bool {
-    let born = recovery::fault_ticks().unwrap_or(0);
-    recovery::ticks().wrapping_sub(born) >= recovery::ticks_per_second() / 10
 }
 
 /// A life with work waiting does that first, and then says that it was ready.

@@ -124,7 +124,6 @@ pub struct Service<D> {
     suspect: Option<Suspect>,
     /// Resets of the device in this life, besides the one that it began with.
     resets: u64,
-    second_opinion: Option<fn() -> bool>,
 }
 
 impl<D: Device> Service<D> {
@@ -168,7 +167,6 @@ impl<D: Device> Service<D> {
             careful: 0,
             suspect: None,
             resets: 0,
-            second_opinion: None,
         };
         service.place_clients();
         Ok(service)
@@ -184,25 +182,6 @@ impl<D: Device> Service<D> {
     /// device does what it can.
     pub fn progress_count(&self) -> u64 {
         self.completed + self.resets
-    }
-
-    /// A refusal or a failure may be the fault of our own code or memory. Where `wanted` says yes, this life
-    /// ends before it gives such an answer, and the next one runs the request again: only a second life is
-    /// believed. A client with wrong requests costs everybody a restart whenever `wanted` allows one.
-    pub fn set_second_opinion(&mut self, wanted: fn() -> bool) {
-        self.second_opinion = Some(wanted);
-    }
-
-    #[cold]
-    fn doubt(&self, ticket: &Ticket, status: Status) {
-        // What a disk may well be or lack is no reason to doubt.
-        let is_odd = !matches!(
-            status,
-            Status::NoDevice | Status::NotSupported | Status::ReadOnly
-        );
-        let is_first = !ticket.may_have_run();
-        let doubts = is_odd && is_first && self.second_opinion.is_some_and(|wanted| wanted());
-        assert!(!doubts, "{status:?}: let another life see");
     }
 
     /// What interrupts and notifications are missing, by [`Self::look`].
@@ -293,9 +272,6 @@ impl<D: Device> Service<D> {
     #[inline]
     fn complete(&mut self, client: usize, ticket: Ticket, completion: &Completion) {
         fault_point!("blk.before_complete");
-        if completion.status != Status::Done {
-            self.doubt(&ticket, completion.status);
-        }
         self.clients[client]
             .table
             .complete(ticket, &completion.to_wire());

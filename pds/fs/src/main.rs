@@ -179,12 +179,18 @@ fn mount(
     state: &mut SharedMut,
 ) -> Result<Volume<Disk>, Errno> {
     match try_mount(topology, clock, state) {
-        Ok(volume) => Ok(volume),
+        Ok(volume) => {
+            state::may_mount_again(state, true);
+            Ok(volume)
+        }
         Err(error) => {
             log::error!("no file system: {error}");
-            // The first life has seen nobody else's work that it could doubt.
-            let doubts = recovery::epoch() > 0 && may_doubt(state);
-            assert!(!doubts, "let another life see");
+            // The driver may be at fault, and its supervisor needs some time to notice. The first life has
+            // nobody before it who could mount.
+            if recovery::epoch() > 0 && state::may_mount_again(state, false) {
+                rest();
+                panic!("let another life see");
+            }
             Err(match error {
                 MountError::Disk(DiskError::NoDevice) => Errno::NoDevice,
                 MountError::Disk(_) => Errno::Io,
@@ -196,7 +202,22 @@ fn mount(
 }
 
 /// Shortest time between two lives that end for a second opinion.
-const DOUBT_PAUSE_MS: u64 = 200;
+const DOUBT_PAUSE_MS: u64 = 30;
+
+/// So long a life that cannot mount waits for somebody to mend the driver.
+const REST_MS: u64 = 60;
+/// Wake-ups while it does so, at most: the driver may signal without end.
+const WAKE_UPS_MAX: u32 = 1_000;
+
+fn rest() {
+    let until = recovery::ticks() + REST_MS * (recovery::ticks_per_second() / 1_000);
+    for _ in 0..WAKE_UPS_MAX {
+        if recovery::ticks() >= until {
+            break;
+        }
+        microkit_wait::wait_for_or(BLK, &mut || true);
+    }
+}
 
 fn may_doubt(state: &mut SharedMut) -> bool {
     let pause = DOUBT_PAUSE_MS * (recovery::ticks_per_second() / 1_000);

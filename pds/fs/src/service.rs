@@ -276,6 +276,11 @@ impl<D: Disk> Service<D> {
             return;
         }
         if let Err(errno) = volume.commit(durable) {
+            // None of it is acknowledged yet: another life may have more luck, as the driver may be mended.
+            let is_first = !finished.iter().any(|one| one.ticket.may_have_run());
+            if let (true, Some(wanted)) = (is_first, &mut self.second_opinion) {
+                assert!(!wanted(), "{errno}: let another life see");
+            }
             log::error!("a transaction failed: {errno}; read-only until a restart");
             let left = volume.go_read_only();
             if let Err(errno) = left {
@@ -323,7 +328,14 @@ impl<D: Disk> Service<D> {
             .then(|| self.held(finished));
         let volume = match &mut self.volume {
             Ok(volume) => volume,
-            Err(errno) => return (CompletionWire::failed(*errno), false),
+            Err(errno) => {
+                let errno = *errno;
+                let is_odd = matches!(errno, Errno::Io | Errno::NeedsCleaning);
+                if let (true, Some(wanted)) = (is_odd, &mut self.second_opinion) {
+                    assert!(!wanted(), "{errno}: let another life mount");
+                }
+                return (CompletionWire::failed(errno), false);
+            }
         };
         let regions = &mut self.clients[client];
         let mut request = match Request::check(wire, &regions.input, &regions.output) {

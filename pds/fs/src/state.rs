@@ -12,6 +12,7 @@
 //! | 32 | the key of this boot (see [`crate::seal`]), 16 bytes |
 //! | 48 | CRC-32C of the key |
 //! | 56 | counter when a life last ended for a second opinion; anything will do |
+//! | 64 | lives in a row that could not mount; likewise |
 //!
 //! The region is zero when the system boots and is kept over restarts of ours.
 
@@ -51,6 +52,24 @@ pub fn may_doubt(region: &mut SharedMut, now: u64, pause: u64) -> bool {
     rested
 }
 
+const UNMOUNTED: usize = 64;
+/// So many lives in a row that cannot mount are believed.
+const UNMOUNTED_MAX: u64 = 4;
+
+/// Notes whether this life could mount; says whether it may end so that another one tries.
+pub fn may_mount_again(region: &mut SharedMut, is_mounted: bool) -> bool {
+    let before = region.load_u64(UNMOUNTED);
+    region.store_u64(
+        UNMOUNTED,
+        if is_mounted {
+            0
+        } else {
+            before.saturating_add(1)
+        },
+    );
+    !is_mounted && before < UNMOUNTED_MAX
+}
+
 fn checksum(key: &Key) -> u64 {
     u64::from(crc32c(SEED, &key.0.map(u64::to_le_bytes).concat()))
 }
@@ -87,6 +106,19 @@ mod tests {
         let mut whole = region.shared_mut(&Life::endless());
         set_boot(&mut whole, 7);
         assert_eq!(boot(&whole), Some(7));
+    }
+
+    #[test]
+    fn only_so_many_lives_in_a_row_try_to_mount() {
+        let region = HostRegion::new(72);
+        let mut state = region.shared_mut(&Life::endless());
+        for _ in 0..2 {
+            for _ in 0..UNMOUNTED_MAX {
+                assert!(may_mount_again(&mut state, false));
+            }
+            assert!(!may_mount_again(&mut state, false));
+            assert!(!may_mount_again(&mut state, true));
+        }
     }
 
     #[test]

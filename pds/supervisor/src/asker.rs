@@ -164,12 +164,15 @@ impl Question for BootBlock {
         RequestWire::read(0, segment)
     }
 
+    /// A failure is an answer too: the question was right (campaign on seL4 release, seed 1, trial 42).
     fn answer(&self, completion: &CompletionWire) -> Option<u32> {
-        (completion.check().status == Status::Done).then(|| {
-            let mut bytes = [0; BLOCK_BYTES];
-            self.memory.read_bytes(0, &mut bytes);
-            Crc32c::new().bytes(&bytes).finish()
-        })
+        let status = completion.check().status;
+        if status != Status::Done {
+            return Some(status as u32);
+        }
+        let mut bytes = [0; BLOCK_BYTES];
+        self.memory.read_bytes(0, &mut bytes);
+        Some(Crc32c::new().bytes(&bytes).finish())
     }
 }
 
