@@ -276,11 +276,6 @@ impl<D: Disk> Service<D> {
             return;
         }
         if let Err(errno) = volume.commit(durable) {
-            // None of it is acknowledged yet: another life may have more luck, as the driver may be mended.
-            let is_first = !finished.iter().any(|one| one.ticket.may_have_run());
-            if let (true, Some(wanted)) = (is_first, &mut self.second_opinion) {
-                assert!(!wanted(), "{errno}: let another life see");
-            }
             log::error!("a transaction failed: {errno}; read-only until a restart");
             let left = volume.go_read_only();
             if let Err(errno) = left {
@@ -329,12 +324,8 @@ impl<D: Disk> Service<D> {
         let volume = match &mut self.volume {
             Ok(volume) => volume,
             Err(errno) => {
-                let errno = *errno;
-                let is_odd = matches!(errno, Errno::Io | Errno::NeedsCleaning);
-                if let (true, Some(wanted)) = (is_odd, &mut self.second_opinion) {
-                    assert!(!wanted(), "{errno}: let another life mount");
-                }
-                return (CompletionWire::failed(errno), false);
+                doubt_mount(*errno, &mut self.second_opinion);
+                return (CompletionWire::failed(*errno), false);
             }
         };
         let regions = &mut self.clients[client];
@@ -424,6 +415,14 @@ fn add_table(held: &mut Held, owner: Owner, requests: &SharedRef) {
     let end = requests.load_u64(AT + 8).min(ENTRIES as u64) as usize;
     for index in 0..end {
         held.add(owner, requests.read(entry_at(index)));
+    }
+}
+
+/// A life that could not mount lets another one try.
+fn doubt_mount(errno: Errno, second_opinion: &mut Option<SecondOpinion>) {
+    let is_odd = matches!(errno, Errno::Io | Errno::NeedsCleaning);
+    if let (true, Some(wanted)) = (is_odd, second_opinion) {
+        assert!(!wanted(), "{errno}: let another life mount");
     }
 }
 

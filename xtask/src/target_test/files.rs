@@ -206,7 +206,7 @@ pub const CASE_FAILING: Case = Case {
     disk: Disk::Ext4Failing(64, 12),
     prefill: &[("test_fs.settings", FAILING)],
     expect: &["KINTSUGI|PASS test_a", "read-only until a restart"],
-    // blk doubts itself once.
+    // A disk that fails is no reason to die.
     forbid: &["FAULT pd=fs"],
     show: &["FAILING"],
     host_cached: false,
