@@ -41,6 +41,8 @@ pub struct BlkDisk<P> {
     untold: bool,
     /// First failure of a write since the last wait.
     failure: Option<DiskError>,
+    /// Anything has ever failed.
+    has_failed: bool,
 }
 
 fn check(completion: &CompletionWire) -> Result<u64, DiskError> {
@@ -75,6 +77,7 @@ impl<P: BlockPeer> BlkDisk<P> {
             read_only: false,
             untold,
             failure: None,
+            has_failed: false,
         })
     }
 
@@ -120,6 +123,7 @@ impl<P: BlockPeer> BlkDisk<P> {
         self.tell();
         loop {
             while let Some((found, _, completion)) = self.table.next_completion() {
+                self.has_failed |= check(&completion).is_err();
                 if found == slot {
                     return completion;
                 }
@@ -133,6 +137,7 @@ impl<P: BlockPeer> BlkDisk<P> {
         self.tell();
         loop {
             if let Some((_, _, completion)) = self.table.next_completion() {
+                self.has_failed |= check(&completion).is_err();
                 self.note(&completion);
                 return;
             }
@@ -144,6 +149,10 @@ impl<P: BlockPeer> BlkDisk<P> {
 impl<P: BlockPeer> Disk for BlkDisk<P> {
     fn bytes(&self) -> u64 {
         self.sectors * u64::from(SECTOR_BYTES)
+    }
+
+    fn has_failed(&self) -> bool {
+        self.has_failed
     }
 
     fn is_read_only(&self) -> bool {

@@ -30,6 +30,11 @@ pub trait Disk {
         false
     }
 
+    /// Whether the disk has ever said that it failed. Without such a word, an error is our own.
+    fn has_failed(&self) -> bool {
+        true
+    }
+
     /// The memory that requests name.
     fn memory(&mut self) -> &mut SharedMut;
 

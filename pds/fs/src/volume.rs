@@ -300,6 +300,11 @@ impl<D: Disk> Volume<D> {
         }
     }
 
+    /// Whether the disk has ever said that it failed.
+    pub fn disk_has_failed(&self) -> bool {
+        self.store.borrow_mut().disk_has_failed()
+    }
+
     /// What the store has counted.
     pub fn counters(&self) -> Counters {
         self.store.borrow().counters()

@@ -19,6 +19,11 @@ impl<D: Disk> Store<D> {
         }
     }
 
+    /// Whether the disk has ever said that it failed.
+    pub fn disk_has_failed(&mut self) -> bool {
+        self.raw.disk().has_failed()
+    }
+
     /// Drops what is not committed; from now on there are only reads.
     pub fn give_up(&mut self) {
         self.abort_operation();
