@@ -379,6 +379,16 @@ mod tests {
     }
 
     #[test]
+    fn the_overlay_of_the_model_still_fits() {
+        let (text, board) = system();
+        let text = apply(&text, include_str!("../../pds/app_hello/overlay.xml")).expect("it fits");
+        let found = parse::parse(&text, &board).map(|system| rules::check(&system, &board));
+        let help =
+            "make it anew: cargo xtask new a_name, and put app_hello for a_name in its overlay.xml";
+        assert!(found.is_ok_and(|found| found.is_empty()), "{help}");
+    }
+
+    #[test]
     fn names_that_do_not_do_are_refused() {
         for name in [
             "",
