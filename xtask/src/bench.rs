@@ -79,6 +79,24 @@ struct Run {
     count: fn(&str) -> Vec<String>,
 }
 
+impl Run {
+    /// The released system as it is, with a disk of 64 MiB that has a file system.
+    const PLAIN: Self = Self {
+        name: "all",
+        system: "system.xml",
+        overlays: &[],
+        prefill: &[],
+        heartbeat_timeout_ms: None,
+        minutes_max: u64::MAX,
+        may_fail: false,
+        disk_megabytes: 64,
+        ext4: true,
+        drive: "",
+        timeout_s: 900,
+        count: nothing,
+    };
+}
+
 /// For a run in which the PDs say everything.
 fn nothing(_: &str) -> Vec<String> {
     Vec::new()
@@ -106,25 +124,23 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         |run: &&Run| (args.run.as_ref()).is_none_or(|part| run.name.contains(part.as_str()));
     for run in bench.runs.iter().filter(is_wanted) {
         let said = boot(args, bench, run, &choice.target)?;
-        said.iter()
-            .filter_map(|line| Summary::parse(line))
-            .for_each(print);
+        figures(&said).for_each(print);
         lines.extend(said);
     }
     let percent = overhead::percent(&lines);
-    percent
-        .iter()
-        .filter_map(|line| Summary::parse(line))
-        .for_each(print);
+    figures(percent.as_slice()).for_each(print);
     lines.extend(percent);
-    let figures: Vec<_> = lines
-        .iter()
-        .filter_map(|line| Summary::parse(line))
-        .collect();
     match &args.json {
-        Some(path) => workspace::write(path, json(&choice.target, &figures).as_bytes()),
+        Some(path) => {
+            let figures: Vec<_> = figures(&lines).collect();
+            workspace::write(path, json(&choice.target, &figures).as_bytes())
+        }
         None => Ok(()),
     }
+}
+
+fn figures(lines: &[String]) -> impl Iterator<Item = Summary<'_>> {
+    lines.iter().filter_map(|line| Summary::parse(line))
 }
 
 fn print(figure: Summary<'_>) {

@@ -9,7 +9,7 @@
 
 use app_demo_service::board::Board;
 use log::{error, info};
-use sel4_microkit::{ChannelSet, Handler, Infallible, protection_domain};
+use sel4_microkit::{Handler, protection_domain};
 use topology::Topology;
 
 /// Only a fault-injection campaign maps these pages.
@@ -39,16 +39,5 @@ fn init() -> impl Handler {
             Err(failure) => error!("KINTSUGI|FAIL {failure}"),
         }
     }
-    Done
-}
-
-/// The work is over; what the services still have to say is nothing to us.
-struct Done;
-
-impl Handler for Done {
-    type Error = Infallible;
-
-    fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
-        Ok(())
-    }
+    pd_setup::Done
 }

@@ -18,7 +18,7 @@ use core::time::Duration;
 
 use embedded_io::Write;
 use fs_client::{Error, FileSystem, OpenOptions};
-use sel4_microkit::{Handler, NullHandler, protection_domain};
+use sel4_microkit::{Handler, protection_domain};
 
 const FILE: &str = "/app_hello.txt";
 const LINES: u64 = 300;
@@ -39,7 +39,7 @@ fn init() -> impl Handler {
         Ok(()) => log::info!("KINTSUGI|PASS app_hello"),
         Err(error) => log::error!("KINTSUGI|FAIL app_hello: {error}"),
     }
-    NullHandler::new()
+    pd_setup::Done
 }
 
 fn write_lines(files: &FileSystem, mut pause: impl FnMut()) -> Result<(), Error> {

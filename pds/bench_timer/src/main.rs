@@ -47,7 +47,7 @@ fn init() -> impl Handler {
     pd_setup::log();
     let topology = pd_setup::topology();
     let (clock, channel) = (pd_clients::clock(&topology), TimerChannel::find(&topology));
-    let region = |name: &str| pd_clients::region(&topology, name);
+    let region = |name: &str| pd_setup::region(&topology, name);
     let attach = |page: usize| {
         let timers = pd_setup::writes(&region(&format!("bench_timer.{page}_to_timer_timers")));
         let firings = pd_setup::reads(&region(&format!("timer_to_bench_timer.{page}_firings")));

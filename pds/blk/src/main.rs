@@ -177,7 +177,7 @@ fn find_places() -> (Places, SharedMut) {
 }
 
 fn read_places(topology: &Topology<'static>) -> Places {
-    let dma = topology.region("blk_dma").expect("system.xml maps blk_dma");
+    let dma = pd_setup::region(topology, "blk_dma");
     assert!(dma.paddr != 0, "system.xml: blk_dma needs a phys_addr");
     let clients = topology.clients(topology.name(), "requests");
     Places {
@@ -190,11 +190,7 @@ fn read_places(topology: &Topology<'static>) -> Places {
 
 fn read_place(topology: &Topology<'static>, client: &str, requests: &Region<'_>) -> Place {
     let me = topology.name();
-    let channel = topology.channel_to(client);
-    let channel = channel.unwrap_or_else(|| panic!("system.xml: no channel to {client}"));
-    let name = format!("{me}_to_{client}_completions");
-    let completions = topology.region(&name);
-    let completions = completions.unwrap_or_else(|| panic!("system.xml: {me} maps no {name}"));
+    let completions = pd_setup::region(topology, &format!("{me}_to_{client}_completions"));
     let (data, partition) = client_data(topology, client);
     assert!(
         data.paddr != 0,
@@ -202,7 +198,7 @@ fn read_place(topology: &Topology<'static>, client: &str, requests: &Region<'_>)
         data.name
     );
     Place {
-        channel: channel.id.into(),
+        channel: pd_setup::channel_to(topology, client).index() as u64,
         partition,
         requests: [requests.vaddr, requests.size],
         completions: [completions.vaddr, completions.size],

@@ -32,10 +32,7 @@ impl Killer {
     ///
     /// When system.xml does not map them, or the service has not started.
     pub fn new(topology: &Topology<'static>, service: &str) -> Self {
-        let region = |what: &str| {
-            let name = format!("{service}_{what}");
-            topology.region(&name).expect("system.xml maps it")
-        };
+        let region = |what: &str| pd_setup::region(topology, &format!("{service}_{what}"));
         let code = region("code");
         let elf = pd_setup::reads(&region("elf"));
         let data = pd_setup::reads(&region("data"));

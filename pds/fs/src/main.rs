@@ -26,6 +26,7 @@ use fs_service::seal::Seals;
 use fs_service::service::{ClientRegions, Service};
 use fs_service::state;
 use fs_service::volume::Volume;
+use pd_setup::{channel_to, region};
 use policy::files::FilesTable;
 use proto::fs::Errno;
 use sel4_microkit::{Channel, ChannelSet, Handler, Infallible, protection_domain};
@@ -275,11 +276,6 @@ fn limits<N: AsRef<str>>(
     names.iter().map(of).collect()
 }
 
-fn region<'a>(topology: &Topology<'a>, name: &str) -> Region<'a> {
-    let region = topology.region(name);
-    region.unwrap_or_else(|| panic!("system.xml: {} does not map {name}", topology.name()))
-}
-
 fn client_regions(topology: &Topology<'_>, client: &str) -> ClientRegions {
     let me = topology.name();
     let region = |name: &str| region(topology, name);
@@ -289,10 +285,4 @@ fn client_regions(topology: &Topology<'_>, client: &str) -> ClientRegions {
         input: pd_setup::reads(&region(&format!("{client}_to_{me}_data"))),
         output: pd_setup::writes(&region(&format!("{me}_to_{client}_data"))),
     }
-}
-
-fn channel_to(topology: &Topology<'_>, client: &str) -> Channel {
-    let channel = topology.channel_to(client);
-    let channel = channel.unwrap_or_else(|| panic!("system.xml: no channel to {client}"));
-    Channel::new(usize::from(channel.id))
 }

@@ -23,7 +23,7 @@ use microkit_wait::wait_for;
 use planter::Planter;
 use proto::blk::{Completion, Operation, RequestWire, Segment, Status};
 use request_table::Client;
-use sel4_microkit::{Channel, ChannelSet, Handler, Infallible, pd_name, protection_domain, var};
+use sel4_microkit::{Channel, Handler, pd_name, protection_domain, var};
 use sel4_shared_memory::{SharedMut, SharedRef};
 use test_blk_service::{BLOCK_BYTES, Blocks, Exerciser};
 
@@ -150,7 +150,7 @@ fn init() -> impl Handler {
         Ok(()) => log::info!("KINTSUGI|PASS {name}"),
         Err(failure) => log::error!("KINTSUGI|FAIL {name} {failure}"),
     }
-    Finished
+    pd_setup::Done
 }
 
 fn plain(mut disk: Disk) -> Result<(), Failure> {
@@ -204,14 +204,3 @@ const PAGE: Segment = Segment {
     offset: 0,
     bytes: BLOCK_BYTES,
 };
-
-/// Nothing is left to do.
-struct Finished;
-
-impl Handler for Finished {
-    type Error = Infallible;
-
-    fn notified(&mut self, _channels: ChannelSet) -> Result<(), Infallible> {
-        Ok(())
-    }
-}

@@ -11,6 +11,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use fs_client::{Errno, Error, File, FileRecord, OpenOptions};
+use pd_setup::{channel_to, region};
 use proto::fs::{
     CompletionWire, Handle, OPEN_READ, Operation, Place, RequestWire, VERSION, open_files,
 };
@@ -37,21 +38,17 @@ struct Raw {
 }
 
 impl Raw {
-    fn region(topology: &Topology<'static>, name: &str) -> topology::Region<'static> {
-        topology.region(name).expect("system.xml maps it")
-    }
-
     fn new(topology: &Topology<'static>) -> Self {
         let name = topology.name();
-        let requests = pd_setup::writes(&Self::region(topology, &format!("{name}_to_fs_requests")));
+        let requests = region(topology, &format!("{name}_to_fs_requests"));
+        let requests = pd_setup::writes(&requests);
         let (requests, _) = requests.split_at(open_files::AT);
-        let completions = Self::region(topology, &format!("fs_to_{name}_completions"));
-        let service = topology.channel_to("fs").expect("a channel to fs");
+        let completions = region(topology, &format!("fs_to_{name}_completions"));
         let table = Client::attach(requests, pd_setup::reads(&completions));
         Self {
             name,
             topology: *topology,
-            service: Channel::new(usize::from(service.id)),
+            service: channel_to(topology, "fs"),
             table: table.expect("the regions are large enough"),
             used: 0,
         }
@@ -59,12 +56,12 @@ impl Raw {
 
     fn data(&self) -> SharedMut {
         let name = format!("{}_to_fs_data", self.name);
-        pd_setup::writes(&Self::region(&self.topology, &name))
+        pd_setup::writes(&region(&self.topology, &name))
     }
 
     fn requests(&self) -> SharedMut {
         let name = format!("{}_to_fs_requests", self.name);
-        pd_setup::writes(&Self::region(&self.topology, &name))
+        pd_setup::writes(&region(&self.topology, &name))
     }
 
     /// The service outranks us: it is done, or waits for the disk, when this returns.

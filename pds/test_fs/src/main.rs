@@ -22,7 +22,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use fs_client::{Errno, Error, FileSystem};
-use sel4_microkit::{ChannelSet, Handler, Infallible, protection_domain};
+use sel4_microkit::{Handler, protection_domain};
 use test_fs_service::model::{self, Node, Random, Step, Tree};
 use test_fs_service::settings::{BYTES, Mode, Settings};
 use test_fs_service::{run, sums};
@@ -198,16 +198,5 @@ fn init() -> impl Handler {
         ),
         Err(wrong) => log::error!("KINTSUGI|FAIL {name} {wrong}"),
     }
-    Finished
-}
-
-/// Nothing more to do, whoever asks.
-struct Finished;
-
-impl Handler for Finished {
-    type Error = Infallible;
-
-    fn notified(&mut self, _channels: ChannelSet) -> Result<(), Infallible> {
-        Ok(())
-    }
+    pd_setup::Done
 }

@@ -13,7 +13,7 @@
 use embedded_io::{Read, Seek, SeekFrom, Write};
 use fs_client::{Errno, Error, File, FileRecord, FileSystem, OpenOptions};
 use log::{error, info};
-use sel4_microkit::{ChannelSet, Handler, Infallible, protection_domain};
+use sel4_microkit::{Handler, protection_domain};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// What the two pass to each other: a record of an open file.
@@ -149,16 +149,5 @@ fn init() -> impl Handler {
             Err(what) => error!("KINTSUGI|FAIL {what}"),
         }
     }
-    Done
-}
-
-/// The work is over; what the service still has to say is nothing to us.
-struct Done;
-
-impl Handler for Done {
-    type Error = Infallible;
-
-    fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
-        Ok(())
-    }
+    pd_setup::Done
 }

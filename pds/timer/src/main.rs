@@ -66,16 +66,11 @@ fn init() -> impl Handler {
     for (client, timers) in topology.clients(topology.name(), "timers") {
         // A PD may have several pages, called NAME.0, NAME.1 and so on.
         let (name, _) = client.split_once('.').unwrap_or((client, ""));
-        let Some(channel) = topology.channel_to(name) else {
-            panic!("system.xml: no channel to '{name}'");
-        };
-        machine.clients.push(Channel::new(channel.id.into()));
+        machine.clients.push(pd_setup::channel_to(&topology, name));
         pages.push((client, client_pages(&topology, client, &timers)));
     }
     let channels = machine.clients.clone();
-    let clock = topology
-        .region("timer_clock")
-        .expect("system.xml maps timer_clock");
+    let clock = pd_setup::region(&topology, "timer_clock");
     let service = Service::attach(
         machine,
         pd_setup::writes(&clock),
@@ -89,10 +84,7 @@ fn init() -> impl Handler {
 }
 
 fn client_pages(topology: &Topology<'_>, client: &str, timers: &Region<'_>) -> Pages {
-    let firings = topology.region(&format!("timer_to_{client}_firings"));
-    let Some(firings) = firings else {
-        panic!("system.xml: no region timer_to_{client}_firings");
-    };
+    let firings = pd_setup::region(topology, &format!("timer_to_{client}_firings"));
     let control = topology.region(&format!("{client}_to_timer_control"));
     Pages {
         timers: pd_setup::reads(timers),

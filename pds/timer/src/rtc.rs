@@ -47,7 +47,7 @@ impl Registers for Device {
 
 /// The device in region `rtc`, to be written if system.xml maps it so.
 pub fn find(topology: &Topology<'_>) -> Pl031<Device> {
-    let region = topology.region("rtc").expect("system.xml maps rtc");
+    let region = pd_setup::region(topology, "rtc");
     let registers = mmio::from_mapped::<Map>(region.vaddr as usize);
     let registers = registers.expect("rtc is where devices are");
     Pl031::new(Device(registers), region.perms.write)

@@ -29,4 +29,4 @@ extern crate alloc;
 mod target;
 
 #[cfg(target_os = "none")]
-pub use target::{TimerChannel, clock, file_requests, files, files_channel, region, timers};
+pub use target::{TimerChannel, clock, file_requests, files, files_channel, timers};

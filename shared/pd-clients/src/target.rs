@@ -7,9 +7,10 @@ use alloc::format;
 
 use fs_client::events::Requests;
 use fs_client::{ChannelPeer, DirectRegions, FileSystem, Regions};
+use pd_setup::{channel_to, region};
 use sel4_microkit::Channel;
 use timer_client::{Clock, Service, Timers};
-use topology::{Region, Topology};
+use topology::Topology;
 
 /// The channel to the time service.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +19,7 @@ pub struct TimerChannel(Channel);
 impl TimerChannel {
     /// The one that system.xml gives this PD.
     pub fn find(topology: &Topology<'static>) -> Self {
-        Self(channel(topology, "timer"))
+        Self(channel_to(topology, "timer"))
     }
 }
 
@@ -30,22 +31,6 @@ impl Service for TimerChannel {
     fn wait(&mut self) {
         microkit_wait::wait_for(self.0);
     }
-}
-
-/// The region called `name`, which this PD must have.
-pub fn region(topology: &Topology<'static>, name: &str) -> Region<'static> {
-    let region = topology.region(name);
-    region.unwrap_or_else(|| panic!("system.xml maps no {name} to {}", topology.name()))
-}
-
-fn channel(topology: &Topology<'static>, peer: &str) -> Channel {
-    let Some(found) = topology.channel_to(peer) else {
-        panic!(
-            "system.xml has no channel from {} to {peer}",
-            topology.name()
-        );
-    };
-    Channel::new(usize::from(found.id))
 }
 
 fn file_regions(topology: &Topology<'static>) -> Regions {
@@ -89,7 +74,7 @@ pub fn file_requests(topology: &Topology<'static>, depth: usize) -> Requests {
 
 /// The channel to the file service.
 pub fn files_channel(topology: &Topology<'static>) -> Channel {
-    channel(topology, "fs")
+    channel_to(topology, "fs")
 }
 
 /// The clocks. Waits for the first life of the time service.

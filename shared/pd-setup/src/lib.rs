@@ -16,13 +16,14 @@ extern crate alloc;
 #[cfg(target_os = "none")]
 mod target {
     use alloc::vec;
+    use core::convert::Infallible;
 
     use log_ring::Surroundings;
     use microkit_abi::watch::{self, Moment};
-    use sel4_microkit::{Channel, panicking, var};
+    use sel4_microkit::{Channel, ChannelSet, Handler, panicking, var};
     use sel4_shared_memory::{SharedMut, SharedRef};
     use spin::Mutex;
-    use topology::Topology;
+    use topology::{Region, Topology};
     use vitals::Vitals;
 
     /// The writer's end of every channel to the console (system.xml keeps to it).
@@ -140,14 +141,48 @@ mod target {
         Topology::parse(bytes.leak()).unwrap_or_else(|error| panic!("topology table: {error}"))
     }
 
+    /// The region called `name`, which this PD must have.
+    ///
+    /// # Panics
+    ///
+    /// When system.xml does not map it.
+    pub fn region<'a>(topology: &Topology<'a>, name: &str) -> Region<'a> {
+        let region = topology.region(name);
+        region.unwrap_or_else(|| panic!("system.xml maps no {name} to {}", topology.name()))
+    }
+
+    /// The channel to the PD called `peer`, which this PD must have.
+    ///
+    /// # Panics
+    ///
+    /// When system.xml has none.
+    pub fn channel_to(topology: &Topology<'_>, peer: &str) -> Channel {
+        let Some(found) = topology.channel_to(peer) else {
+            let name = topology.name();
+            panic!("system.xml has no channel from {name} to {peer}");
+        };
+        Channel::new(usize::from(found.id))
+    }
+
+    /// The handler of a program that has done its work: what peers still tell it is nothing to it.
+    pub struct Done;
+
+    impl Handler for Done {
+        type Error = Infallible;
+
+        fn notified(&mut self, _: ChannelSet) -> Result<(), Infallible> {
+            Ok(())
+        }
+    }
+
     /// A region that this PD alone writes, at the address and of the size in its topology table.
-    pub fn writes(region: &topology::Region<'_>) -> SharedMut {
+    pub fn writes(region: &Region<'_>) -> SharedMut {
         SharedMut::from_mapped(region.vaddr as usize, region.size as usize)
             .unwrap_or_else(|error| panic!("{}: {error}", region.name))
     }
 
     /// A region that a peer writes, at the address and of the size in this PD's topology table.
-    pub fn reads(region: &topology::Region<'_>) -> SharedRef {
+    pub fn reads(region: &Region<'_>) -> SharedRef {
         SharedRef::from_mapped(region.vaddr as usize, region.size as usize)
             .unwrap_or_else(|error| panic!("{}: {error}", region.name))
     }
@@ -155,6 +190,6 @@ mod target {
 
 #[cfg(target_os = "none")]
 pub use target::{
-    hear_questions, late, log, occupied, own_work, pulse, reads, topology, topology_key, vitals,
-    work, writes,
+    Done, channel_to, hear_questions, late, log, occupied, own_work, pulse, reads, region,
+    topology, topology_key, vitals, work, writes,
 };

@@ -10,7 +10,7 @@
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::{HeaderWire, NAME_BYTES, PolicyError, checksum};
+use crate::{NAME_BYTES, PolicyError, read};
 
 /// First bytes of a table.
 pub const MAGIC: [u8; 4] = *b"KFCL";
@@ -72,20 +72,7 @@ impl<'a> FilesTable<'a> {
     ///
     /// Says what is wrong with it.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, PolicyError> {
-        let (header, rest) =
-            HeaderWire::ref_from_prefix(bytes).map_err(|_| PolicyError::Truncated)?;
-        if header.magic != MAGIC {
-            return Err(PolicyError::BadMagic);
-        }
-        if header.version.get() != VERSION {
-            return Err(PolicyError::BadVersion(header.version.get()));
-        }
-        let count = header.count.get() as usize;
-        let (entries, _) = <[EntryWire]>::ref_from_prefix_with_elems(rest, count)
-            .map_err(|_| PolicyError::Truncated)?;
-        if header.checksum.get() != checksum(entries.as_bytes()) {
-            return Err(PolicyError::BadChecksum);
-        }
+        let entries = read::<EntryWire>(bytes, MAGIC, VERSION)?;
         let is_bad = |entry: &EntryWire| {
             text(&entry.name).is_none()
                 || !text(&entry.root).is_some_and(|root| root.starts_with('/'))
@@ -132,13 +119,7 @@ pub fn build<'a>(clients: impl IntoIterator<Item = (&'a str, FilesPolicy<'a>)>) 
         requests_max: policy.requests_max.into(),
     };
     let entries: Vec<EntryWire> = clients.into_iter().map(entry).collect();
-    let header = HeaderWire {
-        magic: MAGIC,
-        version: VERSION.into(),
-        count: (entries.len() as u32).into(),
-        checksum: checksum(entries.as_bytes()).into(),
-    };
-    [header.as_bytes(), entries.as_bytes()].concat()
+    crate::write(&entries, MAGIC, VERSION)
 }
 
 #[cfg(test)]

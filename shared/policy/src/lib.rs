@@ -159,8 +159,44 @@ pub struct Policy<'a> {
     entries: &'a [EntryWire],
 }
 
-pub(crate) fn checksum(bytes: &[u8]) -> u32 {
+fn checksum(bytes: &[u8]) -> u32 {
     crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(bytes)
+}
+
+/// Checks a table's header and checksum; the values of its entries are still to be checked.
+pub(crate) fn read<E>(bytes: &[u8], magic: [u8; 4], version: u32) -> Result<&[E], PolicyError>
+where
+    E: FromBytes + IntoBytes + Immutable + KnownLayout,
+{
+    let (header, rest) = HeaderWire::ref_from_prefix(bytes).map_err(|_| PolicyError::Truncated)?;
+    if header.magic != magic {
+        return Err(PolicyError::BadMagic);
+    }
+    if header.version.get() != version {
+        return Err(PolicyError::BadVersion(header.version.get()));
+    }
+    let count = header.count.get() as usize;
+    let (entries, _) =
+        <[E]>::ref_from_prefix_with_elems(rest, count).map_err(|_| PolicyError::Truncated)?;
+    if header.checksum.get() != checksum(entries.as_bytes()) {
+        return Err(PolicyError::BadChecksum);
+    }
+    Ok(entries)
+}
+
+/// Writes what [`read`] reads.
+#[cfg(any(test, feature = "std"))]
+pub(crate) fn write<E>(entries: &[E], magic: [u8; 4], version: u32) -> Vec<u8>
+where
+    E: IntoBytes + Immutable,
+{
+    let header = HeaderWire {
+        magic,
+        version: version.into(),
+        count: (entries.len() as u32).into(),
+        checksum: checksum(entries.as_bytes()).into(),
+    };
+    [header.as_bytes(), entries.as_bytes()].concat()
 }
 
 impl EntryWire {
@@ -210,20 +246,7 @@ impl<'a> Policy<'a> {
     ///
     /// Says which check failed.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, PolicyError> {
-        let (header, rest) =
-            HeaderWire::ref_from_prefix(bytes).map_err(|_| PolicyError::Truncated)?;
-        if header.magic != MAGIC {
-            return Err(PolicyError::BadMagic);
-        }
-        if header.version.get() != VERSION {
-            return Err(PolicyError::BadVersion(header.version.get()));
-        }
-        let count = header.count.get() as usize;
-        let (entries, _) = <[EntryWire]>::ref_from_prefix_with_elems(rest, count)
-            .map_err(|_| PolicyError::Truncated)?;
-        if checksum(entries.as_bytes()) != header.checksum.get() {
-            return Err(PolicyError::BadChecksum);
-        }
+        let entries = read::<EntryWire>(bytes, MAGIC, VERSION)?;
         match entries.iter().position(|entry| entry.decode().is_none()) {
             Some(index) => Err(PolicyError::BadEntry(index)),
             None => Ok(Self { entries }),
@@ -263,13 +286,7 @@ pub fn build(policies: &[(String, ChildPolicy)]) -> Vec<u8> {
             }
         })
         .collect();
-    let header = HeaderWire {
-        magic: MAGIC,
-        version: U32::new(VERSION),
-        count: U32::new(entries.len() as u32),
-        checksum: U32::new(checksum(entries.as_bytes())),
-    };
-    [header.as_bytes(), entries.as_bytes()].concat()
+    write(&entries, MAGIC, VERSION)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! The block service: busy instructions per request at queue depths 1 and 32, what its death costs, and
 //! how long clients wait for it then.
 
-use super::{Bench, Run, nothing};
+use super::{Bench, Run};
 
 /// See the module.
 pub const BENCH: Bench = Bench {
@@ -24,13 +24,7 @@ const KILLS: Run = Run {
     name: "kills",
     system: "pds/bench_blk/system.xml",
     overlays: &["pds/bench_blk/kills.xml"],
-    heartbeat_timeout_ms: None,
-    minutes_max: u64::MAX,
-    may_fail: false,
-    prefill: &[],
     disk_megabytes: 256,
     ext4: false,
-    drive: "",
-    timeout_s: 900,
-    count: nothing,
+    ..Run::PLAIN
 };

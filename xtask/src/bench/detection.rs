@@ -37,20 +37,13 @@ const SWEEP_MINUTES: u64 = 5;
 
 const HANGS: Run = Run {
     name: "hangs",
-    system: "system.xml",
     overlays: &[
         "pds/test_supervision/overlay.xml",
         "pds/test_supervision/hangs.xml",
     ],
-    heartbeat_timeout_ms: None,
-    minutes_max: u64::MAX,
-    may_fail: false,
-    prefill: &[],
-    disk_megabytes: 64,
-    ext4: true,
-    drive: "",
     timeout_s: 1200,
     count: detections,
+    ..Run::PLAIN
 };
 
 const LOAD: Run = Run {

@@ -18,38 +18,22 @@ pub const BENCH: Bench = Bench {
     runs: &[
         Run {
             name: "on",
-            system: "system.xml",
             overlays: &[
                 "pds/test_spin/overlay.xml",
                 "pds/bench_overhead/overlay.xml",
             ],
-            heartbeat_timeout_ms: None,
-            minutes_max: u64::MAX,
-            may_fail: false,
-            prefill: &[],
-            disk_megabytes: 64,
-            ext4: true,
-            drive: "",
-            timeout_s: 900,
             count: on,
+            ..Run::PLAIN
         },
         Run {
             name: "off",
-            system: "system.xml",
             overlays: &[
                 "pds/test_spin/overlay.xml",
                 "pds/bench_overhead/overlay.xml",
                 "pds/bench_overhead/off.xml",
             ],
-            heartbeat_timeout_ms: None,
-            minutes_max: u64::MAX,
-            may_fail: false,
-            prefill: &[],
-            disk_megabytes: 64,
-            ext4: true,
-            drive: "",
-            timeout_s: 900,
             count: off,
+            ..Run::PLAIN
         },
     ],
 };

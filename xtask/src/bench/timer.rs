@@ -6,7 +6,7 @@
 
 use figures::Samples;
 
-use super::{Bench, Run, nothing};
+use super::{Bench, Run};
 
 const SYSTEM: &str = "pds/bench_timer/system.xml";
 /// Seed 1; start after 20 periods of 2 ms, wait 4 for the victim, rest 2 (`pds/chaos/src/settings.rs`).
@@ -20,30 +20,20 @@ pub const BENCH: Bench = Bench {
         Run {
             name: "calm",
             system: SYSTEM,
-            overlays: &[],
-            heartbeat_timeout_ms: None,
-            minutes_max: u64::MAX,
-            may_fail: false,
-            prefill: &[],
             disk_megabytes: 0,
             ext4: false,
-            drive: "",
             timeout_s: 600,
-            count: nothing,
+            ..Run::PLAIN
         },
         Run {
             name: "kills",
             system: SYSTEM,
             overlays: &["pds/bench_timer/kills.xml", "pds/chaos/seed.xml"],
-            heartbeat_timeout_ms: None,
-            minutes_max: u64::MAX,
-            may_fail: false,
             prefill: &[("chaos.seed", PACE)],
             disk_megabytes: 0,
             ext4: false,
-            drive: "",
-            timeout_s: 900,
             count: restarts,
+            ..Run::PLAIN
         },
     ],
 };
