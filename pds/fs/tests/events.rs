@@ -6,11 +6,11 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use common::{Random, SharedWorld, World, image};
-use fs_client::events::{Answer, Opened, Refused, Requests, Token};
+use fs_client::events::{Answer, Cursor, Opened, Refused, Requests, Token};
 use fs_client::{Errno, Error, OpenOptions, Regions};
 use sel4_shared_memory::host::Life;
 
@@ -142,6 +142,66 @@ fn each_request_says_what_has_come_of_it() {
     );
     let refused = Err(Refused::Errno(Errno::BadHandle));
     assert_eq!(requests.read(&log, 0, 1), refused);
+}
+
+#[test]
+fn links_and_folders_are_described() {
+    if !image::have_tools() {
+        return;
+    }
+    let world = World::new(image::make(32, &[]), 1);
+    let mut requests = attach(&world);
+    let file = open(&world, &mut requests, "/a");
+    let folder = OpenOptions::new().read(true).directory(true);
+    let mut done = |make: &dyn Fn(&mut Requests) -> Result<Token, Refused>| {
+        let token = make(&mut requests).unwrap();
+        assert!(!requests.remind());
+        world.borrow_mut().run();
+        assert!(requests.remind());
+        one(&world, &mut requests, token).unwrap()
+    };
+    assert_eq!(done(&|r| r.symlink("a", "/l")), Answer::Done);
+    assert_eq!(done(&|r| r.read_link("/l")), Answer::Target(b"a".to_vec()));
+    let described = |answer| match answer {
+        Answer::Described(metadata) => metadata,
+        other => panic!("{other:?}"),
+    };
+    assert!(described(done(&|r| r.symlink_metadata("/l"))).is_symlink());
+    let inode = described(done(&|r| r.metadata("/l"))).inode();
+    assert_eq!(described(done(&|r| r.metadata_of(&file))).inode(), inode);
+    assert_eq!(done(&|r| r.create_dir_with_mode("/d", 0o700)), Answer::Done);
+    assert_eq!(described(done(&|r| r.metadata("/d"))).permissions(), 0o700);
+    let Answer::Space(before) = done(&|r| r.space()) else {
+        panic!("no space");
+    };
+    // More than one answer holds.
+    let names: BTreeSet<_> = (0..300)
+        .map(|number| format!("a file, number {number}"))
+        .collect();
+    for name in &names {
+        done(&|r| r.hard_link("/a", &format!("/d/{name}")));
+    }
+    let Answer::Opened(opened) = done(&|r| r.open("/d", &folder)) else {
+        panic!("not opened");
+    };
+    let (mut found, mut parts, mut next) = (BTreeSet::new(), 0, Some(Cursor::default()));
+    while let Some(from) = next {
+        let Answer::Entries(entries, more) = done(&|r| r.read_dir(&opened, from)) else {
+            panic!("not listed");
+        };
+        for entry in entries {
+            assert_eq!(entry.inode(), inode);
+            assert!(found.insert(entry.file_name()), "listed twice");
+        }
+        (parts, next) = (parts + 1, more);
+    }
+    assert_eq!(found, names);
+    assert!(parts > 1);
+    let Answer::Space(after) = done(&|r| r.space()) else {
+        panic!("no space");
+    };
+    assert_eq!(before.files_free, after.files_free);
+    assert!(before.blocks_free > after.blocks_free);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use proto::fs::{CursorWire, EntryWire, Kind, Operation};
 use crate::{Error, File, FileSystem, OpenOptions, take};
 
 /// Bytes of entries that are asked for at once.
-const LISTING_BYTES: usize = 8192;
+pub(crate) const LISTING_BYTES: usize = 8192;
 
 /// A file in a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,27 +102,33 @@ impl ReadDir {
             connection.load(&mut bytes);
             Ok((bytes, completion.extra.get()))
         })?;
-        let (cursor, mut rest) = take::<CursorWire>(&bytes).ok_or(Error::BadAnswer)?;
-        for _ in 0..count {
-            let (entry, name_and_more) = take::<EntryWire>(rest).ok_or(Error::BadAnswer)?;
-            let length = usize::from(entry.name_length);
-            let padded = (size_of::<EntryWire>() + length).next_multiple_of(8);
-            self.entries.push_back(DirEntry {
-                name: name_and_more
-                    .get(..length)
-                    .ok_or(Error::BadAnswer)?
-                    .to_vec(),
-                kind: Kind::from_number(u32::from(entry.kind)).ok_or(Error::BadAnswer)?,
-                inode: entry.inode.get(),
-            });
-            rest = rest.get(padded..).ok_or(Error::BadAnswer)?;
-        }
-        if count == 0 && cursor != CursorWire::END {
-            return Err(Error::BadAnswer);
-        }
+        let (entries, cursor) = entries(&bytes, count)?;
+        self.entries.extend(entries);
         self.cursor = cursor;
         Ok(())
     }
+}
+
+/// Reads what the service lists: where the listing goes on, and `count` entries.
+pub(crate) fn entries(bytes: &[u8], count: u64) -> Result<(Vec<DirEntry>, CursorWire), Error> {
+    let (cursor, mut rest) = take::<CursorWire>(bytes).ok_or(Error::BadAnswer)?;
+    let mut entries = Vec::new();
+    for _ in 0..count {
+        let (entry, name_and_more) = take::<EntryWire>(rest).ok_or(Error::BadAnswer)?;
+        let length = usize::from(entry.name_length);
+        let name = name_and_more.get(..length).ok_or(Error::BadAnswer)?;
+        entries.push(DirEntry {
+            name: name.to_vec(),
+            kind: Kind::from_number(u32::from(entry.kind)).ok_or(Error::BadAnswer)?,
+            inode: entry.inode.get(),
+        });
+        let padded = (size_of::<EntryWire>() + length).next_multiple_of(8);
+        rest = rest.get(padded..).ok_or(Error::BadAnswer)?;
+    }
+    if count == 0 && cursor != CursorWire::END {
+        return Err(Error::BadAnswer);
+    }
+    Ok((entries, cursor))
 }
 
 impl Iterator for ReadDir {

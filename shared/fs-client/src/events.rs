@@ -21,18 +21,20 @@
 //! all the same, each once. Requests that an earlier life of this program has made keep their strips until
 //! they are answered; their answers are dropped.
 
+mod operations;
+
 use alloc::vec;
 use alloc::vec::Vec;
 
 use proto::fs::{
-    CompletionWire, Errno, Handle, Kind, Operation, Place, RENAME_NO_REPLACE, RequestWire,
-    StatWire, TRANSFER_BYTES_MAX, VERSION,
+    CompletionWire, CursorWire, Errno, Handle, Kind, Operation, Place, RequestWire, StatWire,
+    StatfsWire, TRANSFER_BYTES_MAX, VERSION,
 };
 use request_table::{AttachError, Client, SLOTS};
 use sel4_shared_memory::{SharedMut, SharedRef};
 
 use crate::open_files::OpenFiles;
-use crate::{Attributes, Error, Metadata, OpenOptions, Regions};
+use crate::{DirEntry, Error, Metadata, OpenOptions, Regions, Space, directory};
 
 /// Names a request until its answer has come. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +72,10 @@ impl Opened {
     }
 }
 
+/// Where a listing goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor(CursorWire);
+
 /// What a request has come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -79,8 +85,15 @@ pub enum Answer {
     Read(Vec<u8>),
     /// Of `write`: how much, and where it ended.
     Written(usize, u64),
-    /// Of `metadata`.
+    /// Of `metadata` and its kin.
     Described(Metadata),
+    /// Of `read_dir`: some entries, in no particular order and without `.` and `..`; where the rest
+    /// begins, unless that was all.
+    Entries(Vec<DirEntry>, Option<Cursor>),
+    /// Of `read_link`.
+    Target(Vec<u8>),
+    /// Of `space`.
+    Space(Space),
     /// Of the others.
     Done,
 }
@@ -92,9 +105,24 @@ enum Expected {
     Read(usize),
     Written(usize),
     Described,
+    Entries(usize),
+    Target(usize),
+    Space,
     Done,
     /// A request of an earlier life.
     Nothing,
+}
+
+impl Expected {
+    /// Bytes that the answer takes in the strip at most.
+    fn output_bytes(self) -> usize {
+        match self {
+            Self::Read(length) | Self::Entries(length) | Self::Target(length) => length,
+            Self::Described => size_of::<StatWire>(),
+            Self::Space => size_of::<StatfsWire>(),
+            Self::Opened(_) | Self::Written(_) | Self::Done | Self::Nothing => 0,
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -207,11 +235,7 @@ impl Requests {
             version: VERSION.into(),
             operation: (operation as u16).into(),
             input: place(data.first().map_or(0, |first| first.len())),
-            output: place(match expected {
-                Expected::Read(length) => length,
-                Expected::Described => size_of::<StatWire>(),
-                _ => 0,
-            }),
+            output: place(expected.output_bytes()),
             second_length: (data.get(1).map_or(0, |second| second.len()) as u32).into(),
             ..RequestWire::default()
         };
@@ -222,188 +246,10 @@ impl Requests {
         Ok(Token(self.table.sequence(slot)))
     }
 
-    /// Opens a file. Like all requests: notify the service afterwards.
-    ///
-    /// # Errors
-    ///
-    /// When the request cannot be made; what comes of it is in the answer.
-    pub fn open(&mut self, path: &str, options: &OpenOptions) -> Result<Token, Refused> {
-        let waits = |waiting: &Waiting| matches!(waiting.expected, Expected::Opened(_));
-        let opening = self.waiting.iter().flatten().filter(|w| waits(w)).count();
-        if !self.open.has_room_for(opening + 1) {
-            return Err(Refused::Errno(Errno::TooManyOpen));
-        }
-        let (flags, mode) = options.wire();
-        let expected = Expected::Opened(*options);
-        self.submit(Operation::Open, expected, &[path.as_bytes()], |request| {
-            request.flags = flags.into();
-            request.mode = mode.into();
-        })
-    }
-
-    /// Closes a file. Requests for it that are under way go on.
-    pub fn close(&mut self, file: Opened) {
-        if let Some(entry) = file.entry {
-            self.open.clear_if(entry, &file.handle);
-        }
-    }
-
-    /// Reads at an offset.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Self::open`].
-    pub fn read(&mut self, file: &Opened, offset: u64, bytes: usize) -> Result<Token, Refused> {
-        if !file.options.can_read() {
-            return Err(Refused::Errno(Errno::BadHandle));
-        }
-        let expected = Expected::Read(bytes.min(self.strip_bytes));
-        self.submit(Operation::Read, expected, &[], |request| {
-            request.handle = file.handle;
-            request.offset = offset.into();
-        })
-    }
-
-    /// Writes at an offset, or at the end of a file that was opened so.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Self::open`]; `EINVAL` for more than [`Self::transfer_max`].
-    pub fn write(&mut self, file: &Opened, offset: u64, bytes: &[u8]) -> Result<Token, Refused> {
-        if !file.options.can_write() {
-            return Err(Refused::Errno(Errno::BadHandle));
-        }
-        let operation = match file.options.appends() {
-            true => Operation::Append,
-            false => Operation::Write,
-        };
-        let expected = Expected::Written(bytes.len());
-        self.submit(operation, expected, &[bytes], |request| {
-            request.handle = file.handle;
-            request.offset = offset.into();
-        })
-    }
-
-    /// Sets the size of a file.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Self::open`].
-    pub fn set_len(&mut self, file: &Opened, size: u64) -> Result<Token, Refused> {
-        self.submit(Operation::Truncate, Expected::Done, &[], |request| {
-            request.handle = file.handle;
-            request.offset = size.into();
-        })
-    }
-
-    /// Makes everything durable that was answered.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Self::open`].
-    pub fn sync(&mut self) -> Result<Token, Refused> {
-        self.submit(Operation::Fsync, Expected::Done, &[], |_| ())
-    }
-
-    /// Describes a file.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Self::open`].
-    pub fn metadata(&mut self, path: &str) -> Result<Token, Refused> {
-        self.submit(
-            Operation::Stat,
-            Expected::Described,
-            &[path.as_bytes()],
-            |_| (),
-        )
-    }
-
-    /// Removes a file.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Self::open`].
-    pub fn remove_file(&mut self, path: &str) -> Result<Token, Refused> {
-        self.submit(
-            Operation::Unlink,
-            Expected::Done,
-            &[path.as_bytes()],
-            |_| (),
-        )
-    }
-
-    /// Removes an empty folder.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Self::open`].
-    pub fn remove_dir(&mut self, path: &str) -> Result<Token, Refused> {
-        self.submit(Operation::Rmdir, Expected::Done, &[path.as_bytes()], |_| ())
-    }
-
-    /// Makes a folder.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Self::open`].
-    pub fn create_dir(&mut self, path: &str) -> Result<Token, Refused> {
-        self.submit(
-            Operation::Mkdir,
-            Expected::Done,
-            &[path.as_bytes()],
-            |request| {
-                request.mode = 0o755.into();
-            },
-        )
-    }
-
-    /// Gives a file another name; `replace`: in place of a file that has it.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Self::open`].
-    pub fn rename(&mut self, from: &str, to: &str, replace: bool) -> Result<Token, Refused> {
-        let names = [from.as_bytes(), to.as_bytes()];
-        self.submit(Operation::Rename, Expected::Done, &names, |request| {
-            request.flags = if replace { 0 } else { RENAME_NO_REPLACE }.into();
-        })
-    }
-
-    /// Gives a file one more name.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Self::open`].
-    pub fn hard_link(&mut self, file: &str, name: &str) -> Result<Token, Refused> {
-        let names = [file.as_bytes(), name.as_bytes()];
-        self.submit(Operation::Link, Expected::Done, &names, |_| ())
-    }
-
-    /// Makes a symbolic link.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Self::open`].
-    pub fn symlink(&mut self, target: &str, name: &str) -> Result<Token, Refused> {
-        let names = [target.as_bytes(), name.as_bytes()];
-        self.submit(Operation::Symlink, Expected::Done, &names, |_| ())
-    }
-
-    /// Sets attributes of an open file.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Self::open`].
-    pub fn set_attributes(
-        &mut self,
-        file: &Opened,
-        attributes: &Attributes,
-    ) -> Result<Token, Refused> {
-        self.submit(Operation::SetAttributes, Expected::Done, &[], |request| {
-            request.handle = file.handle;
-            attributes.fill(request);
-        })
+    /// For a program that has waited for long: whether an answer is here of which no notification told. If
+    /// not, the requests under way are announced once more; notify the service then.
+    pub fn remind(&mut self) -> bool {
+        self.table.remind()
     }
 
     /// The next answer, if there is one. To be called until there is none, whenever the service notifies.
@@ -457,20 +303,39 @@ impl Requests {
                     })
                 })
                 .ok_or(Error::BadAnswer),
-            Expected::Read(most) if value <= most as u64 => {
-                let mut bytes = vec![0; value as usize];
-                self.input.read_bytes(start, &mut bytes);
-                Ok(Answer::Read(bytes))
+            Expected::Read(most) => self.bytes(start, value, most).map(Answer::Read),
+            Expected::Target(most) => self.bytes(start, value, most).map(Answer::Target),
+            Expected::Entries(most) => {
+                let length = value.saturating_add(size_of::<CursorWire>() as u64);
+                let bytes = self.bytes(start, length, most);
+                let listed = bytes.and_then(|b| directory::entries(&b, completion.extra.get()));
+                listed.map(|(entries, cursor)| {
+                    let more = (cursor != CursorWire::END).then_some(Cursor(cursor));
+                    Answer::Entries(entries, more)
+                })
             }
             Expected::Written(length) if value == length as u64 => {
                 Ok(Answer::Written(length, completion.extra.get()))
             }
-            Expected::Read(_) | Expected::Written(_) => Err(Error::BadAnswer),
+            Expected::Written(_) => Err(Error::BadAnswer),
             Expected::Described => {
                 let wire: StatWire = self.input.read(start);
                 Ok(Answer::Described(wire.into()))
             }
+            Expected::Space => {
+                let wire: StatfsWire = self.input.read(start);
+                Ok(Answer::Space(wire.into()))
+            }
             Expected::Done | Expected::Nothing => Ok(Answer::Done),
         })
+    }
+    /// Copies what the service has answered.
+    fn bytes(&self, start: usize, length: u64, most: usize) -> Result<Vec<u8>, Error> {
+        if length > most as u64 {
+            return Err(Error::BadAnswer);
+        }
+        let mut bytes = vec![0; length as usize];
+        self.input.read_bytes(start, &mut bytes);
+        Ok(bytes)
     }
 }
