@@ -22,6 +22,7 @@ use crate::growth::{Extents, Group, Leaf, Shape, grow_inode, last_leaf, seal_blo
 use crate::layout::{SUPERBLOCK_BYTES, Superblock, seal};
 use crate::mount::MountError;
 use crate::operations::Failure;
+use crate::source::Source;
 use crate::store::{Store, StoreError};
 use crate::volume::{Volume, store_errno};
 
@@ -102,7 +103,12 @@ impl<D: Disk> Volume<D> {
     /// needed; nothing was changed then.
     ///
     /// The file has a map, and it is the right file.
-    pub(crate) fn grow(&mut self, inode: u32, offset: u64, data: &[u8]) -> Result<bool, Failure> {
+    pub(crate) fn grow(
+        &mut self,
+        inode: u32,
+        offset: u64,
+        data: Source<'_>,
+    ) -> Result<bool, Failure> {
         let Some(shape) = self.growth.shape else {
             return Ok(false);
         };
@@ -299,7 +305,7 @@ impl<D: Disk> Volume<D> {
         number: u32,
         mut plan: Plan,
         offset: u64,
-        data: &[u8],
+        data: Source<'_>,
     ) -> Result<(), StoreError> {
         let map = self.maps.get(number).expect("it was looked at");
         map.grow(plan.size, &plan.runs, plan.seconds);
@@ -339,7 +345,7 @@ fn write_data<D: Disk>(
     map: &FileMap,
     runs: &[Run],
     offset: u64,
-    data: &[u8],
+    data: Source<'_>,
 ) -> Result<(), StoreError> {
     let size = store.block_size();
     let mut done = 0;
@@ -352,17 +358,17 @@ fn write_data<D: Disk>(
         let whole = left.min(follow as usize * size) / size * size;
         let is_new = runs.first().is_some_and(|run| block >= run.logical);
         let part = if skip == 0 && whole != 0 {
-            store.write(physical, &data[done..done + whole])?;
+            store.write(physical, data.part(done, whole))?;
             whole
         } else {
             let part = left.min(size - skip);
             if is_new {
                 // What is behind the end of a file is zero.
                 let mut bytes = vec![0; size];
-                bytes[..part].copy_from_slice(&data[done..done + part]);
+                bytes[..part].copy_from_slice(&data.part(done, part).to_vec());
                 store.write(physical, &bytes)?;
             } else {
-                store.patch_block(physical, skip, &data[done..done + part])?;
+                store.patch_block(physical, skip, data.part(done, part))?;
             }
             part
         };

@@ -270,7 +270,7 @@ fn next(bitmap: &[u8], from: u32, end: u32, set: bool) -> u32 {
 }
 
 /// A run of zeros: the one at `goal`, else the first from there on, around the end, that has `wanted`, else
-/// the longest.
+/// the longest. Of a long one only `wanted` are looked at.
 fn find(bitmap: &[u8], bits: u32, goal: u32, wanted: u64) -> Option<(u32, u32)> {
     let mut best: Option<(u32, u32)> = None;
     for (from, until) in [(goal, bits), (0, goal)] {
@@ -280,7 +280,8 @@ fn find(bitmap: &[u8], bits: u32, goal: u32, wanted: u64) -> Option<(u32, u32)> 
             if start == until {
                 break;
             }
-            let end = next(bitmap, start, bits, true);
+            let most = u32::try_from(wanted).unwrap_or(u32::MAX);
+            let end = next(bitmap, start, bits.min(start.saturating_add(most)), true);
             let length = end - start;
             if start == goal || u64::from(length) >= wanted {
                 return Some((start, length));
@@ -488,9 +489,9 @@ mod tests {
             bitmap[bit / 8] |= 1 << (bit % 8);
         }
         assert_eq!(find(&bitmap, 128, 3, 500), Some((3, 67)));
-        assert_eq!(find(&bitmap, 128, 0, 10), Some((3, 67)));
-        assert_eq!(find(&bitmap, 128, 70, 10), Some((72, 28)));
-        assert_eq!(find(&bitmap, 128, 70, 60), Some((3, 67)));
+        assert_eq!(find(&bitmap, 128, 0, 10), Some((3, 10)));
+        assert_eq!(find(&bitmap, 128, 70, 10), Some((72, 10)));
+        assert_eq!(find(&bitmap, 128, 70, 60), Some((3, 60)));
         assert_eq!(find(&bitmap, 120, 100, 500), Some((3, 67)));
         assert_eq!(find(&bitmap, 120, 101, 500), Some((101, 19)));
         assert_eq!(find(&[0xff; 16], 128, 5, 1), None);

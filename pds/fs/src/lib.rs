@@ -41,6 +41,7 @@ pub mod request;
 pub mod results;
 pub mod seal;
 pub mod service;
+pub mod source;
 pub mod state;
 pub mod store;
 pub mod unlinked;

@@ -11,13 +11,14 @@ use proto::fs::{
     OPEN_NO_FOLLOW, OPEN_TRUNCATE, OPEN_WRITE, PATH_BYTES_MAX, StatWire, StatfsWire,
 };
 use rsext4::{DirectoryCursor, DirectoryEntryType, InodeInfo};
-use sel4_shared_memory::SharedMut;
+use sel4_shared_memory::{SharedMut, SharedRef};
 use zerocopy::IntoBytes;
 
 use crate::disk::Disk;
 use crate::listing::{Listing, decode_cursor, encode_cursor};
 use crate::path::is_ours;
-use crate::request::{Attributes, Output, Request};
+use crate::request::{Attributes, Input, Output, Request};
+use crate::source::Source;
 use crate::volume::{ROOT_INODE, Volume, errno, number};
 
 /// Entries that are asked of `rsext4` at once.
@@ -29,6 +30,14 @@ fn kind_of(file_type: DirectoryEntryType) -> Kind {
         DirectoryEntryType::Directory => Kind::Directory,
         DirectoryEntryType::Symlink => Kind::Symlink,
         _ => Kind::Other,
+    }
+}
+
+fn source(region: &SharedRef, data: Input) -> Source<'_> {
+    Source::Shared {
+        region,
+        at: data.offset,
+        length: data.length,
     }
 }
 
@@ -59,12 +68,12 @@ impl From<Errno> for Failure {
 type Outcome = Result<CompletionWire, Failure>;
 
 impl<D: Disk> Volume<D> {
-    /// Runs a request; answers longer than a completion go to `to`.
+    /// Runs a request whose data are in `from`; answers longer than a completion go to `to`.
     ///
     /// # Errors
     ///
     /// Says whether there is something to roll back.
-    pub fn run(&mut self, request: &Request, to: &mut SharedMut) -> Outcome {
+    pub fn run(&mut self, request: &Request, from: &SharedRef, to: &mut SharedMut) -> Outcome {
         // Reads and writes do this when they need `rsext4`, walks when they find what it has not seen.
         let later = match request {
             Request::Read { .. } | Request::Write { .. } | Request::Append { .. } => true,
@@ -87,8 +96,8 @@ impl<D: Disk> Volume<D> {
                 handle,
                 offset,
                 data,
-            } => self.run_write(handle, Some(*offset), data),
-            Request::Append { handle, data } => self.run_write(handle, None, data),
+            } => self.run_write(handle, Some(*offset), source(from, *data)),
+            Request::Append { handle, data } => self.run_write(handle, None, source(from, *data)),
             Request::Truncate { handle, size } => self.run_truncate(handle, *size),
             Request::Fsync => Ok(CompletionWire::default()),
             Request::Mkdir { path, mode } => self.run_mkdir(path, *mode),

@@ -151,7 +151,7 @@ impl<D: Disk> Volume<D> {
                 let inode = handle.inode.get();
                 let size = self.superblock.block_size;
                 let in_place = (self.maps.get(inode))
-                    .is_some_and(|map| map.is_in_place(*offset, data.len(), size));
+                    .is_some_and(|map| map.is_in_place(*offset, data.length, size));
                 if !in_place {
                     self.store.borrow_mut().count_change(Some(inode));
                 }

@@ -23,6 +23,15 @@ pub struct Output {
     pub length: usize,
 }
 
+/// Data in the client's region, checked to lie in it. They are copied when they are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// First byte.
+    pub offset: usize,
+    /// Bytes.
+    pub length: usize,
+}
+
 /// A time to be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Time {
@@ -43,7 +52,7 @@ pub struct Attributes {
     pub mtime: Time,
 }
 
-/// What a client asks for. Names and data are copies.
+/// What a client asks for. Names are copies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are those of the protocol")]
 pub enum Request {
@@ -60,11 +69,11 @@ pub enum Request {
     Write {
         handle: Handle,
         offset: u64,
-        data: Vec<u8>,
+        data: Input,
     },
     Append {
         handle: Handle,
-        data: Vec<u8>,
+        data: Input,
     },
     Truncate {
         handle: Handle,
@@ -142,7 +151,7 @@ impl Request {
         let handle = wire.handle;
         let output = || output(to, &wire.output);
         let path = || input(from, &wire.input, 0, PATH_BYTES_MAX);
-        let data = || input(from, &wire.input, 0, TRANSFER_BYTES_MAX);
+        let data = || place_of(from, &wire.input, 0, TRANSFER_BYTES_MAX);
         let mode = wire.mode.get();
         if mode & !0o7777 != 0 {
             return Err(Errno::Invalid);
@@ -342,6 +351,14 @@ fn open_flags(flags: u32) -> Result<u32, Errno> {
 
 /// Copies `place` out of the client's region, `skip` bytes further on.
 fn input(from: &SharedRef, place: &Place, skip: u32, most: u32) -> Result<Vec<u8>, Errno> {
+    let found = place_of(from, place, skip, most)?;
+    let mut bytes = vec![0; found.length];
+    from.read_bytes(found.offset, &mut bytes);
+    Ok(bytes)
+}
+
+/// Checks that `place`, `skip` bytes further on, is in the client's region.
+fn place_of(from: &SharedRef, place: &Place, skip: u32, most: u32) -> Result<Input, Errno> {
     let length = place.length.get();
     if length > most {
         return Err(if most == PATH_BYTES_MAX {
@@ -354,9 +371,10 @@ fn input(from: &SharedRef, place: &Place, skip: u32, most: u32) -> Result<Vec<u8
     if start + u64::from(length) > from.len() as u64 {
         return Err(Errno::Protocol);
     }
-    let mut bytes = vec![0; length as usize];
-    from.read_bytes(start as usize, &mut bytes);
-    Ok(bytes)
+    Ok(Input {
+        offset: start as usize,
+        length: length as usize,
+    })
 }
 
 /// Checks where an answer is to go. Every answer but read data has at least a name's room.

@@ -49,8 +49,8 @@ struct HeadWire {
     reserved: U32,
 }
 
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C, align(8))]
 struct RecordWire {
     sequence: U64,
     boot: U32,

@@ -114,6 +114,15 @@ impl Seals {
         if handle.seal.get() != self.seal_of(owner.client, handle) {
             return Err(Refusal::Forged);
         }
+        Self::admit(owner, handle, rights)
+    }
+
+    /// The same for a handle whose seal is known to fit.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::check`].
+    pub fn admit(owner: Owner, handle: &Handle, rights: u32) -> Result<Handle, Refusal> {
         let scope = handle.scope.get();
         if scope & !HANDLE_RIGHTS != owner.scope(0) {
             return Err(Refusal::OlderLife);

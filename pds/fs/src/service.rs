@@ -12,7 +12,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use proto::fs::open_files::{AT, ENTRIES, REGION_BYTES, entry_at, requests_bytes};
-use proto::fs::{CompletionWire, Errno, Operation, RequestWire};
+use proto::fs::{CompletionWire, Errno, Handle, Operation, RequestWire};
 use recovery::fault_point;
 use request_table::{AttachError, Server, Ticket};
 use sel4_shared_memory::{SharedMut, SharedRef};
@@ -47,6 +47,8 @@ struct Client {
     limits: Option<Limits>,
     /// Its root folder, once it was looked for.
     root: Option<u32>,
+    /// The last handle whose seal did fit, so that it need not be computed for each of its uses.
+    sealed: Option<Handle>,
 }
 
 /// A request that has run and waits for the commit.
@@ -69,6 +71,8 @@ const ATTEMPTS_MAX: u8 = 64;
 pub struct Service<D: Disk> {
     clients: Vec<Client>,
     volume: Result<Volume<D>, Errno>,
+    /// What has run in the present batch; kept for its memory.
+    finished: Vec<Finished>,
     /// Clients to be notified.
     notify: u64,
     /// Requests that were answered with a recorded completion.
@@ -107,11 +111,13 @@ impl<D: Disk> Service<D> {
                 output: client.output,
                 limits: Some(Limits::default()),
                 root: None,
+                sealed: None,
             });
         }
         Ok(Self {
             clients: attached,
             volume,
+            finished: Vec::new(),
             notify: 0,
             recorded: 0,
             seals,
@@ -159,7 +165,7 @@ impl<D: Disk> Service<D> {
     ///
     /// `notify` is called for each client (by its number) that has completions waiting.
     pub fn run_batch(&mut self, notify: &mut dyn FnMut(usize)) -> bool {
-        let mut finished: Vec<Finished> = Vec::new();
+        let mut finished = core::mem::take(&mut self.finished);
         let mut durable = false;
         // Clients take turns, so that one with many requests does not keep the others waiting.
         'batch: loop {
@@ -192,12 +198,13 @@ impl<D: Disk> Service<D> {
                 break;
             }
         }
-        if finished.is_empty() {
-            return false;
+        let worked = !finished.is_empty();
+        if worked {
+            self.commit(&mut finished, durable);
+            self.complete(&mut finished, notify);
         }
-        self.commit(&mut finished, durable);
-        self.complete(finished, notify);
-        true
+        self.finished = finished;
+        worked
     }
 
     /// Does what would otherwise delay a later request.
@@ -206,11 +213,7 @@ impl<D: Disk> Service<D> {
             && volume.read_only().is_none()
             && let Err(errno) = volume.idle()
         {
-            log::error!("the disk failed: {errno}; read-only until a restart");
-            let left = volume.go_read_only();
-            if let Err(errno) = left {
-                log::error!("what was committed cannot be read: {errno}");
-            }
+            go_read_only(volume, "the disk", errno);
         }
     }
 
@@ -278,23 +281,18 @@ impl<D: Disk> Service<D> {
         if let Err(errno) = volume.commit(durable) {
             // Not of the disk: so it is our own fault (campaign on seL4 release, seed 1, trial 175), and
             // nothing of the transaction is acknowledged yet.
-            let is_ours = !volume.disk_has_failed();
-            if let (true, Some(wanted)) = (is_ours, &mut self.second_opinion) {
-                assert!(!wanted(), "{errno}: let another life see");
+            if !volume.disk_has_failed() {
+                ask_another(&mut self.second_opinion, errno, "see");
             }
-            log::error!("a transaction failed: {errno}; read-only until a restart");
-            let left = volume.go_read_only();
-            if let Err(errno) = left {
-                log::error!("what was committed cannot be read: {errno}");
-            }
+            go_read_only(volume, "a transaction", errno);
             for one in finished {
                 one.completion = CompletionWire::failed(errno);
             }
         }
     }
 
-    fn complete(&mut self, finished: Vec<Finished>, notify: &mut dyn FnMut(usize)) {
-        for one in finished {
+    fn complete(&mut self, finished: &mut Vec<Finished>, notify: &mut dyn FnMut(usize)) {
+        for one in finished.drain(..) {
             fault_point!("fs.before_complete");
             let status = one.completion.status.get();
             // Our code or memory is damaged (campaign, seed 1, trial 533: every answer from then on).
@@ -330,7 +328,9 @@ impl<D: Disk> Service<D> {
         let volume = match &mut self.volume {
             Ok(volume) => volume,
             Err(errno) => {
-                doubt_mount(*errno, &mut self.second_opinion);
+                if is_broken(*errno) {
+                    ask_another(&mut self.second_opinion, *errno, "mount");
+                }
                 return (CompletionWire::failed(*errno), false);
             }
         };
@@ -349,27 +349,26 @@ impl<D: Disk> Service<D> {
             slot: ticket.slot().index(),
             sequence: ticket.sequence(),
         };
-        let completion = if ticket.may_have_run() && request.changes() {
-            match volume.recorded(&place) {
-                Ok(Some(recorded)) => {
-                    self.recorded += 1;
-                    Ok(recorded)
-                }
-                Ok(None) if ticket.attempt() >= ATTEMPTS_MAX => Err(Errno::Io),
-                Ok(None) => unsealed(&mut request, &self.seals, owner)
-                    .map_err(|refusal| refuse(&mut self.refusals, client, refusal))
-                    .and_then(|()| volume.run_whole(&request, &place, &mut regions.output)),
-                Err(errno) => Err(errno),
+        let may_be_done = ticket.may_have_run() && request.changes();
+        let recorded = may_be_done.then(|| volume.recorded(&place));
+        let completion = match recorded.unwrap_or(Ok(None)) {
+            Ok(Some(recorded)) => {
+                self.recorded += 1;
+                Ok(recorded)
             }
-        } else {
-            unsealed(&mut request, &self.seals, owner)
+            Ok(None) if may_be_done && ticket.attempt() >= ATTEMPTS_MAX => Err(Errno::Io),
+            Ok(None) => unsealed(&mut request, &self.seals, owner, &mut regions.sealed)
                 .map_err(|refusal| refuse(&mut self.refusals, client, refusal))
-                .and_then(|()| volume.run_whole(&request, &place, &mut regions.output))
+                .and_then(|()| {
+                    volume.run_whole(&request, &place, &regions.input, &mut regions.output)
+                }),
+            Err(errno) => Err(errno),
         };
-        if let (Err(errno @ (Errno::NeedsCleaning | Errno::Io)), false, Some(wanted)) =
-            (&completion, ticket.may_have_run(), &mut self.second_opinion)
+        if let Err(errno) = completion
+            && is_broken(errno)
+            && !ticket.may_have_run()
         {
-            assert!(!wanted(), "{errno}: let another life see");
+            ask_another(&mut self.second_opinion, errno, "see");
         }
         let mut completion = completion.unwrap_or_else(CompletionWire::failed);
         if let (Request::Open { flags, .. }, 0) = (&request, completion.status.get()) {
@@ -424,18 +423,40 @@ fn add_table(held: &mut Held, owner: Owner, requests: &SharedRef) {
     }
 }
 
-/// A life that could not mount lets another one try.
-fn doubt_mount(errno: Errno, second_opinion: &mut Option<SecondOpinion>) {
-    let is_odd = matches!(errno, Errno::Io | Errno::NeedsCleaning);
-    if let (true, Some(wanted)) = (is_odd, second_opinion) {
-        assert!(!wanted(), "{errno}: let another life mount");
+/// Whether an answer says that the disk or the file system is broken.
+fn is_broken(errno: Errno) -> bool {
+    matches!(errno, Errno::NeedsCleaning | Errno::Io)
+}
+
+/// Ends this life where another one is to see or do what this one says to be impossible.
+fn ask_another(second_opinion: &mut Option<SecondOpinion>, errno: Errno, what: &str) {
+    if let Some(wanted) = second_opinion {
+        assert!(!wanted(), "{errno}: let another life {what}");
     }
 }
 
-/// Checks the handle in a request and takes its seal off.
-fn unsealed(request: &mut Request, seals: &Seals, owner: Owner) -> Result<(), Refusal> {
+/// Goes on with what was committed, after something has failed.
+fn go_read_only<D: Disk>(volume: &mut Volume<D>, what: &str, errno: Errno) {
+    log::error!("{what} failed: {errno}; read-only until a restart");
+    if let Err(errno) = volume.go_read_only() {
+        log::error!("what was committed cannot be read: {errno}");
+    }
+}
+
+/// Checks the handle in a request and takes its seal off. `known` is the last one that was right.
+fn unsealed(
+    request: &mut Request,
+    seals: &Seals,
+    owner: Owner,
+    known: &mut Option<Handle>,
+) -> Result<(), Refusal> {
     if let Some((handle, rights)) = request.handle() {
-        *handle = seals.check(owner, handle, rights)?;
+        let sealed = *handle;
+        *handle = match known {
+            Some(known) if *known == sealed => Seals::admit(owner, &sealed, rights)?,
+            _ => seals.check(owner, &sealed, rights)?,
+        };
+        *known = Some(sealed);
     }
     Ok(())
 }

@@ -20,11 +20,11 @@
 //! store then refuses everything until it is opened anew.
 
 mod preserved;
+mod staged;
 mod staging;
 mod table;
 mod transactions;
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use jbd2::{BlockDevice, Journal, JournalError, Survey};
@@ -34,6 +34,7 @@ use sel4_shared_memory::{Crc32c, SharedMut};
 use crate::disk::{Disk, DiskError};
 use crate::index::{Entry, Geometry, Index, Intent, Progress};
 use crate::raw::RawBlocks;
+use staged::Staged;
 use table::Table;
 
 /// Why a block could not be read, or a transaction not be written.
@@ -135,8 +136,8 @@ pub struct Store<D: Disk> {
     slots: Vec<Slot>,
     free: Vec<u32>,
     hand: usize,
-    operation: BTreeMap<u64, u32>,
-    group: BTreeMap<u64, u32>,
+    operation: Staged,
+    group: Staged,
     cache: Table,
     index: Option<Index>,
     /// Number of the last committed transaction, and of the last one that is at home.
@@ -173,8 +174,8 @@ impl<D: Disk> Store<D> {
             slots: alloc::vec![Slot::FREE; count],
             free: (0..count as u32).rev().collect(),
             hand: 0,
-            operation: BTreeMap::new(),
-            group: BTreeMap::new(),
+            operation: Staged::default(),
+            group: Staged::default(),
             cache: Table::new(count),
             index,
             version: 0,
@@ -261,11 +262,9 @@ impl<D: Disk> Store<D> {
     }
 
     fn find(&self, block: u64) -> Option<u32> {
-        let found = self
-            .operation
-            .get(&block)
-            .or_else(|| self.group.get(&block));
-        found.copied().or_else(|| self.cache.get(block))
+        let found = self.operation.get(block);
+        let found = found.or_else(|| self.group.get(block));
+        found.or_else(|| self.cache.get(block))
     }
 
     /// Finds a block in memory, and makes sure of its contents.
@@ -460,6 +459,9 @@ impl<D: Disk> Store<D> {
 
     /// Blocks that wait for [`Store::commit`], in percent of the largest transaction.
     pub fn group_percent(&self) -> usize {
+        if self.group.is_empty() {
+            return 0;
+        }
         self.group.len() * 100 / self.journal.transaction_blocks_max().max(1)
     }
 }

@@ -6,7 +6,7 @@
 
 use proto::fs::{CompletionWire, Errno};
 use recovery::fault_point;
-use sel4_shared_memory::SharedMut;
+use sel4_shared_memory::{SharedMut, SharedRef};
 
 use crate::disk::Disk;
 use crate::mount::ReadOnly;
@@ -45,27 +45,24 @@ impl<D: Disk> Volume<D> {
         &mut self,
         request: &Request,
         place: &RecordPlace,
+        input: &SharedRef,
         output: &mut SharedMut,
     ) -> Result<CompletionWire, Errno> {
         if self.read_only().is_some() {
-            return self.run_read_only(request, output);
+            return self.run_read_only(request, input, output);
         }
-        let changes = request.changes();
-        if changes {
-            self.forget_maps(request);
-        }
-        let before = self.before_charge();
-        let outcome = self.run(request, output);
+        let outcome = match request {
+            Request::Read {
+                handle,
+                offset,
+                output: to,
+            } => self
+                .run_read(handle, *offset, *to, output)
+                .map_err(Failure::Refused),
+            _ => self.run_with_record(request, place, input, output),
+        };
+        // A read may have changed a time of access.
         let outcome = outcome.and_then(|completion| {
-            if changes {
-                fault_point!("fs.mid_operation");
-                if !core::mem::take(&mut self.past_ext4) {
-                    self.finish().map_err(Failure::Broken)?;
-                }
-                self.charge(before)?;
-                self.record(place, &completion).map_err(Failure::Broken)?;
-            }
-            // A read may have changed a time of access.
             self.end_operation().map_err(Failure::Broken)?;
             Ok(completion)
         });
@@ -78,6 +75,28 @@ impl<D: Disk> Volume<D> {
                 Err(errno)
             }
         }
+    }
+
+    fn run_with_record(
+        &mut self,
+        request: &Request,
+        place: &RecordPlace,
+        input: &SharedRef,
+        output: &mut SharedMut,
+    ) -> Result<CompletionWire, Failure> {
+        if !request.changes() {
+            return self.run(request, input, output);
+        }
+        self.forget_maps(request);
+        let before = self.before_charge();
+        let completion = self.run(request, input, output)?;
+        fault_point!("fs.mid_operation");
+        if !core::mem::take(&mut self.past_ext4) {
+            self.finish().map_err(Failure::Broken)?;
+        }
+        self.charge(before)?;
+        self.record(place, &completion).map_err(Failure::Broken)?;
+        Ok(completion)
     }
 
     /// Why nothing is written, where that is so. Only a restart helps.
@@ -105,6 +124,7 @@ impl<D: Disk> Volume<D> {
     fn run_read_only(
         &mut self,
         request: &Request,
+        input: &SharedRef,
         output: &mut SharedMut,
     ) -> Result<CompletionWire, Errno> {
         let writes =
@@ -115,7 +135,7 @@ impl<D: Disk> Volume<D> {
         if *request == Request::Fsync {
             self.flush()?;
         }
-        match self.run(request, output) {
+        match self.run(request, input, output) {
             Ok(completion) => Ok(completion),
             Err(Failure::Refused(errno) | Failure::Broken(errno)) => Err(errno),
         }

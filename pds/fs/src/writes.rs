@@ -15,6 +15,7 @@ use proto::fs::{CompletionWire, Errno, Handle};
 
 use crate::disk::Disk;
 use crate::operations::Failure;
+use crate::source::Source;
 use crate::volume::{Volume, store_errno};
 
 impl<D: Disk> Volume<D> {
@@ -23,10 +24,10 @@ impl<D: Disk> Volume<D> {
         &mut self,
         handle: &Handle,
         offset: Option<u64>,
-        data: &[u8],
+        data: Source<'_>,
     ) -> Result<CompletionWire, Failure> {
         if let Some(end) = self.write_past_ext4(handle, offset, data)? {
-            return Ok(written(data, end));
+            return Ok(written(data.len(), end));
         }
         self.refresh().map_err(Failure::Broken)?;
         self.maps.forget(handle.inode.get());
@@ -41,7 +42,8 @@ impl<D: Disk> Volume<D> {
         let inode = info.number.raw();
         if !data.is_empty() {
             self.settle(inode, &[offset, end, info.size])?;
-            self.write(inode, offset, data).map_err(Failure::Broken)?;
+            self.write(inode, offset, &data.to_vec())
+                .map_err(Failure::Broken)?;
             let seconds = self.clock().seconds() as u32;
             let size = self.superblock.block_size;
             match self.maps.get(inode) {
@@ -50,7 +52,7 @@ impl<D: Disk> Volume<D> {
                 _ => self.maps.forget(inode),
             }
         }
-        Ok(written(data, end))
+        Ok(written(data.len(), end))
     }
 
     /// Writes what can be written so, and says where that ended; `None` when `rsext4` is needed. Nothing was
@@ -59,7 +61,7 @@ impl<D: Disk> Volume<D> {
         &mut self,
         handle: &Handle,
         offset: Option<u64>,
-        data: &[u8],
+        data: Source<'_>,
     ) -> Result<Option<u64>, Failure> {
         let inode = self.check_handle(handle)?;
         if data.is_empty() || (self.maps.get(inode).is_none() && !self.make_map(inode)?) {
@@ -80,7 +82,12 @@ impl<D: Disk> Volume<D> {
     }
 
     /// False when the write changes more than contents. Nothing was changed then.
-    fn write_in_place(&mut self, inode: u32, offset: u64, data: &[u8]) -> Result<bool, Failure> {
+    fn write_in_place(
+        &mut self,
+        inode: u32,
+        offset: u64,
+        data: Source<'_>,
+    ) -> Result<bool, Failure> {
         let seconds = self.clock().seconds() as u32;
         let size = self.superblock.block_size;
         let map = self.maps.get(inode).expect("the caller has seen it");
@@ -97,7 +104,7 @@ impl<D: Disk> Volume<D> {
             let (physical, _) = map.find(block);
             patched.insert(block);
             let physical = physical.ok_or(Failure::Broken(Errno::Io))?;
-            let written = store.patch_block(physical, skip, &data[done..done + part]);
+            let written = store.patch_block(physical, skip, data.part(done, part));
             written.map_err(|error| Failure::Broken(store_errno(error)))?;
             done += part;
         }
@@ -154,9 +161,9 @@ impl Patched {
     }
 }
 
-fn written(data: &[u8], end: u64) -> CompletionWire {
+fn written(length: usize, end: u64) -> CompletionWire {
     CompletionWire {
-        value: (data.len() as u64).into(),
+        value: (length as u64).into(),
         extra: end.into(),
         ..CompletionWire::default()
     }

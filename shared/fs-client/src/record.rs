@@ -10,7 +10,7 @@
 
 use proto::fs::{Handle, Kind, OPEN_READ, OPEN_WRITE};
 use zerocopy::little_endian::{U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{Errno, Error, File, FileSystem, OpenOptions};
 
@@ -19,17 +19,7 @@ const APPEND: u32 = 1 << 31;
 
 /// An open file.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    FromBytes,
-    IntoBytes,
-    Immutable,
-    KnownLayout,
-    Unaligned,
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct FileRecord {

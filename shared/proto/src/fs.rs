@@ -209,19 +209,9 @@ pub const HANDLE_LIFE_SHIFT: u32 = 8;
 /// Opaque to the client, which keeps it. One that was edited, or that another client or an earlier life of
 /// the client was given, is refused with `EBADF` or `ESTALE`, and reported.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    FromBytes,
-    IntoBytes,
-    Immutable,
-    KnownLayout,
-    Unaligned,
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct Handle {
     /// Inode number; 0 is no handle.
     pub inode: U32,
@@ -255,21 +245,11 @@ pub struct Place {
     pub length: U32,
 }
 
-/// A request, in the order of the bytes.
+/// A request, in the order of the bytes. Aligned so that the compiler may load whole words.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    FromBytes,
-    IntoBytes,
-    Immutable,
-    KnownLayout,
-    Unaligned,
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct RequestWire {
     /// [`VERSION`].
     pub version: U16,
@@ -295,19 +275,9 @@ pub struct RequestWire {
 
 /// A completion, in the order of the bytes.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    FromBytes,
-    IntoBytes,
-    Immutable,
-    KnownLayout,
-    Unaligned,
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct CompletionWire {
     /// 0 or [`Errno`].
     pub status: U32,

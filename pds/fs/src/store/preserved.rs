@@ -79,7 +79,7 @@ impl<D: Disk> Store<D> {
 
     /// Where a client that reads without us finds a block that is committed.
     pub fn lease(&self, block: u64) -> Option<Lease> {
-        if self.operation.contains_key(&block) || self.group.contains_key(&block) {
+        if self.operation.get(block).is_some() || self.group.get(block).is_some() {
             return None;
         }
         let slot = self.cache.get(block)? as usize;
@@ -227,7 +227,7 @@ impl<D: Disk> Store<D> {
     ///
     /// When the disk fails.
     pub fn finish_last_transaction(&mut self) -> Result<(), StoreError> {
-        let slots: Vec<u32> = self.group.values().copied().collect();
+        let slots = self.group.slots().to_vec();
         if slots.is_empty() {
             return Ok(());
         }

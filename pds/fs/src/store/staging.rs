@@ -3,6 +3,8 @@
 
 //! What the running operation writes, whole blocks or parts of them; what becomes of it, the parent says.
 
+use crate::source::Source;
+
 use super::*;
 
 impl<D: Disk> Store<D> {
@@ -11,18 +13,25 @@ impl<D: Disk> Store<D> {
     /// # Errors
     ///
     /// When the blocks are not the file system's, or there is no room for the operation.
-    pub fn write(&mut self, block: u64, bytes: &[u8]) -> Result<(), StoreError> {
+    pub fn write<'a>(
+        &mut self,
+        block: u64,
+        bytes: impl Into<Source<'a>>,
+    ) -> Result<(), StoreError> {
+        let bytes = bytes.into();
         if self.failed {
             return Err(StoreError::Failed);
         }
-        self.check_range(block, bytes.len() / self.block_size)?;
-        for (index, chunk) in bytes.chunks_exact(self.block_size).enumerate() {
+        let (size, count) = (self.block_size, bytes.len() / self.block_size);
+        self.check_range(block, count)?;
+        for index in 0..count {
+            let chunk = bytes.part(index * size, size);
             let block = block + index as u64;
             if self.journal.map().contains(block) {
                 return Err(StoreError::Forbidden);
             }
-            let slot = match self.operation.get(&block) {
-                Some(slot) => *slot,
+            let slot = match self.operation.get(block) {
+                Some(slot) => slot,
                 None => {
                     let slot = self.take_slot()?;
                     self.slots[slot as usize] = Slot::new(block, State::Staged);
@@ -31,7 +40,7 @@ impl<D: Disk> Store<D> {
                 }
             };
             let memory = self.slot_at(slot);
-            self.raw.memory().write_bytes(memory, chunk);
+            chunk.put(self.raw.memory(), memory);
         }
         Ok(())
     }
@@ -41,13 +50,19 @@ impl<D: Disk> Store<D> {
     /// # Errors
     ///
     /// As [`Self::write`] and [`Self::read`].
-    pub fn patch_block(&mut self, block: u64, skip: usize, bytes: &[u8]) -> Result<(), StoreError> {
+    pub fn patch_block<'a>(
+        &mut self,
+        block: u64,
+        skip: usize,
+        bytes: impl Into<Source<'a>>,
+    ) -> Result<(), StoreError> {
+        let bytes = bytes.into();
         if skip == 0 && bytes.len() == self.block_size {
             return self.write(block, bytes);
         }
-        if let Some(slot) = self.operation.get(&block) {
-            let at = self.slot_at(*slot) + skip;
-            self.raw.memory().write_bytes(at, bytes);
+        if let Some(slot) = self.operation.get(block) {
+            let at = self.slot_at(slot) + skip;
+            bytes.put(self.raw.memory(), at);
             return Ok(());
         }
         if self.find_checked(block).is_some() && !self.failed {
@@ -61,7 +76,7 @@ impl<D: Disk> Store<D> {
         let mut whole = core::mem::take(&mut self.scratch);
         whole.resize(self.block_size, 0);
         let patched = self.read(block, &mut whole).and_then(|()| {
-            whole[skip..skip + bytes.len()].copy_from_slice(bytes);
+            whole[skip..skip + bytes.len()].copy_from_slice(&bytes.to_vec());
             self.write(block, &whole)
         });
         self.scratch = whole;
@@ -75,7 +90,7 @@ impl<D: Disk> Store<D> {
         old: u32,
         block: u64,
         skip: usize,
-        bytes: &[u8],
+        bytes: Source<'_>,
     ) -> Result<(), StoreError> {
         if self.journal.map().contains(block) {
             self.free.push(new);
@@ -85,7 +100,7 @@ impl<D: Disk> Store<D> {
         let memory = self.raw.memory();
         let source = memory.as_shared_ref();
         memory.copy_from(at, &source, from, size);
-        memory.write_bytes(at + skip, bytes);
+        bytes.put(memory, at + skip);
         self.slots[new as usize] = Slot::new(block, State::Staged);
         self.operation.insert(block, new);
         Ok(())

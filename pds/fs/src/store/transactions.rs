@@ -14,9 +14,10 @@ use super::*;
 impl<D: Disk> Store<D> {
     /// Drops what the running operation wrote.
     pub fn abort_operation(&mut self) {
-        for (_, slot) in core::mem::take(&mut self.operation) {
-            self.release(slot);
-        }
+        let mut dropped = core::mem::take(&mut self.operation);
+        dropped.slots().iter().for_each(|slot| self.release(*slot));
+        dropped.clear();
+        self.operation = dropped;
     }
 
     /// Whether the disk has ever said that it failed.
@@ -27,9 +28,8 @@ impl<D: Disk> Store<D> {
     /// Drops what is not committed; from now on there are only reads.
     pub fn give_up(&mut self) {
         self.abort_operation();
-        for (_, slot) in core::mem::take(&mut self.group) {
-            self.release(slot);
-        }
+        let dropped = core::mem::take(&mut self.group);
+        dropped.slots().iter().for_each(|slot| self.release(*slot));
         self.failed = true;
     }
 
@@ -40,6 +40,9 @@ impl<D: Disk> Store<D> {
     /// [`StoreError::TooLarge`]: the operation was aborted. Otherwise as [`Store::commit`], which it
     /// calls when the group becomes too large.
     pub fn end_operation(&mut self) -> Result<(), StoreError> {
+        if self.operation.is_empty() {
+            return Ok(());
+        }
         let room = self.journal.transaction_blocks_max();
         if self.operation.len() > room {
             self.abort_operation();
@@ -48,11 +51,18 @@ impl<D: Disk> Store<D> {
         if self.operation.len() + self.group.len() > room {
             self.commit()?;
         }
-        for (block, slot) in core::mem::take(&mut self.operation) {
+        if self.group.is_empty() {
+            core::mem::swap(&mut self.operation, &mut self.group);
+            return Ok(());
+        }
+        let mut done = core::mem::take(&mut self.operation);
+        for (block, slot) in done.iter() {
             if let Some(old) = self.group.insert(block, slot) {
                 self.release(old);
             }
         }
+        done.clear();
+        self.operation = done;
         Ok(())
     }
 
@@ -87,15 +97,15 @@ impl<D: Disk> Store<D> {
             return;
         }
         let version = self.version + 1;
-        let slots: Vec<u32> = self.group.values().copied().collect();
-        for slot in &slots {
-            self.enter(*slot, version);
+        let count = self.group.len();
+        for index in 0..count {
+            self.enter(self.group.slots()[index], version);
         }
         fault_point!("fs.before_intent");
         let intent = Intent {
             version,
             seconds: self.seconds,
-            blocks: slots.len() as u32,
+            blocks: count as u32,
         };
         if let Some(index) = &mut self.index {
             index.set_intent(&intent);
@@ -104,10 +114,11 @@ impl<D: Disk> Store<D> {
 
     /// Writes the group to the journal and makes it the newest committed transaction.
     pub(super) fn write_group(&mut self, seconds: u64) -> Result<(), StoreError> {
-        let homes: Vec<u64> = self.group.keys().copied().collect();
-        let slots: Vec<u32> = self.group.values().copied().collect();
         let before = self.journal.position();
-        let written = self.write_journal(&homes, &slots, seconds);
+        let group = core::mem::take(&mut self.group);
+        let written = self.write_journal(group.blocks(), group.slots(), seconds);
+        let count = group.len();
+        self.group = group;
         let written = written.and_then(|()| Ok(self.raw.wait()?));
         fault_point!("fs.after_commit_block");
         if let Err(error) = written {
@@ -123,7 +134,7 @@ impl<D: Disk> Store<D> {
         }
         self.unflushed = true;
         self.counters.commits += 1;
-        self.counters.journal_blocks += homes.len() as u64;
+        self.counters.journal_blocks += count as u64;
         self.version += 1;
         self.keep_progress();
         fault_point!("fs.after_progress");
@@ -156,7 +167,8 @@ impl<D: Disk> Store<D> {
     }
 
     fn publish_group(&mut self) {
-        for (block, slot) in core::mem::take(&mut self.group) {
+        let mut group = core::mem::take(&mut self.group);
+        for (block, slot) in group.iter() {
             self.slots[slot as usize].state = State::Dirty;
             self.dirty += 1;
             if let Some(old) = self.cache.insert(block, slot) {
@@ -166,6 +178,8 @@ impl<D: Disk> Store<D> {
                 self.release(old);
             }
         }
+        group.clear();
+        self.group = group;
     }
 
     /// Makes all that was committed durable.

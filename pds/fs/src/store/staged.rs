@@ -1,0 +1,103 @@
+// Copyright 2026, The Kintsugi authors
+// SPDX-License-Identifier: BSD-2-Clause
+
+//! Blocks and their slots, in the order of the blocks: what an operation, or a group of them, has written.
+//!
+//! Nearly always a few blocks, each behind the last one. The order is that of the journal, and the same in
+//! the life that has to write it again.
+
+use alloc::vec::Vec;
+
+/// A map from block to slot.
+#[derive(Debug, Default)]
+pub struct Staged {
+    blocks: Vec<u64>,
+    slots: Vec<u32>,
+}
+
+impl Staged {
+    /// The slot of a block.
+    #[inline]
+    pub fn get(&self, block: u64) -> Option<u32> {
+        if self.blocks.last().is_none_or(|last| *last < block) {
+            return None;
+        }
+        let found = self.blocks.binary_search(&block);
+        found.ok().map(|index| self.slots[index])
+    }
+
+    /// Sets the slot of a block; returns the one that it had.
+    pub fn insert(&mut self, block: u64, slot: u32) -> Option<u32> {
+        let place = match self.blocks.last() {
+            Some(last) if *last >= block => self.blocks.binary_search(&block),
+            _ => Err(self.blocks.len()),
+        };
+        match place {
+            Ok(index) => Some(core::mem::replace(&mut self.slots[index], slot)),
+            Err(index) => {
+                self.blocks.insert(index, block);
+                self.slots.insert(index, slot);
+                None
+            }
+        }
+    }
+
+    /// The blocks, in their order.
+    pub fn blocks(&self) -> &[u64] {
+        &self.blocks
+    }
+
+    /// Their slots, in the same order.
+    pub fn slots(&self) -> &[u32] {
+        &self.slots
+    }
+
+    /// Both.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
+        let slots = self.slots.iter().copied();
+        self.blocks.iter().copied().zip(slots)
+    }
+
+    /// How many there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
+    /// Forgets all; keeps its memory.
+    pub fn clear(&mut self) {
+        self.blocks.clear();
+        self.slots.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn does_what_a_map_does() {
+        let (mut staged, mut map) = (Staged::default(), BTreeMap::new());
+        let mut random = 1_u64;
+        for slot in 0..500 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005);
+            let block = (random.wrapping_add(u64::from(slot)) >> 33) % 97;
+            assert_eq!(staged.insert(block, slot), map.insert(block, slot));
+            assert_eq!(staged.len(), map.len());
+            for block in 0..98 {
+                assert_eq!(staged.get(block), map.get(&block).copied());
+            }
+        }
+        assert!(staged.iter().eq(map.into_iter()));
+        staged.clear();
+        assert!(staged.is_empty() && staged.get(3).is_none());
+    }
+}
