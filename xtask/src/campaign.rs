@@ -37,7 +37,14 @@ use disks::Verdict;
 use journal::{BootEntry, Campaign, Journal, Trial};
 
 /// Adds the injector, and a PD that keeps the processor busy: see `demo`.
-const OVERLAYS: [&str; 2] = ["pds/injector/overlay.xml", "pds/test_spin/overlay.xml"];
+const OVERLAYS: [&str; 4] = [
+    "pds/injector/overlay.xml",
+    "pds/test_spin/overlay.xml",
+    "pds/app_sqlite/overlay.xml",
+    "pds/injector/apps.xml",
+];
+/// Room behind the file system, for the application on raw blocks.
+const RAW_MEGABYTES: u64 = 4;
 /// For a campaign without restarts.
 const NO_RESTARTS: &str = "pds/injector/ablation_none.xml";
 /// Where nobody is restarted, nobody has to be waited for so long.
@@ -260,6 +267,7 @@ impl Setup {
         samples::make(&files)?;
         let disk = folder.join("fresh.img");
         disk::make_ext4(&disk, DISK_MEGABYTES, Some(&files))?;
+        disk::grow(&disk, DISK_MEGABYTES + RAW_MEGABYTES)?;
         let attached = folder.join("disk.img");
         let pds = built.loaded.system.pds.iter().map(|pd| pd.name.clone());
         Ok(Self {

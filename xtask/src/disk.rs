@@ -36,6 +36,18 @@ pub fn make_ext4(image: &Path, megabytes: u64, folder: Option<&Path>) -> Result<
 /// From this size on, a disk of ours has blocks of 4 KiB, as mke2fs makes them on a disk of any real size.
 const BIG_BLOCKS_MEGABYTES: u64 = 32;
 
+/// Makes an image larger; what is in it stays as it is.
+///
+/// # Errors
+///
+/// When the file cannot be written.
+pub fn grow(image: &Path, megabytes: u64) -> Result<()> {
+    let what = format!("make disk image '{}' larger", image.display());
+    let file = std::fs::File::options().write(true).open(image);
+    file.and_then(|file| file.set_len(megabytes << 20))
+        .context(what)
+}
+
 /// Makes an image of zeros: a disk without a file system.
 ///
 /// # Errors

@@ -15,7 +15,7 @@ mod hello;
 mod host;
 mod power;
 mod runner;
-mod sqlite;
+pub mod sqlite;
 
 use std::path::PathBuf;
 

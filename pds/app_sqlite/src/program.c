@@ -28,6 +28,14 @@
 
 static sqlite3 *bank;
 
+/* A fault-injection campaign counts in this page (words: pds/app_demo/src/board.rs); else it is not there. */
+static volatile uint64_t *score;
+enum { SCORE_OPERATIONS = 1, SCORE_ERRORS = 2, SCORE_WRONG = 3, SCORE_ROUNDS = 5, SCORE_LIVES = 13 };
+/* In a campaign: transactions between two checks of everything, and until there is a new bank. */
+#define CAMPAIGN_STRETCH 50
+#define CAMPAIGN_TRANSACTIONS 1000
+#define CAMPAIGN_PAUSE_US 5000
+
 static void say(const char *format, ...) {
     va_list values;
     char *line;
@@ -47,16 +55,24 @@ _Noreturn static void end(const char *result) {
         kintsugi_wait((unsigned)kintsugi_channel("fs"));
 }
 
-_Noreturn static void fail(int line, const char *what) {
+/* In a campaign the next life of this PD begins with a new bank. */
+_Noreturn static void fail(int line, const char *what, int score_word) {
     say("line %d: %s: %s, errno %d", line, what, bank ? sqlite3_errmsg(bank) : "", errno);
+    if (score) {
+        score[score_word]++;
+        __builtin_trap();
+    }
     end("FAIL app_sqlite");
 }
 
-#define MUST(condition)                                                                                      \
+#define MUST_BE(condition, score_word)                                                                       \
     do {                                                                                                     \
         if (!(condition))                                                                                    \
-            fail(__LINE__, #condition);                                                                      \
+            fail(__LINE__, #condition, score_word);                                                          \
     } while (0)
+/* Nothing may fail, and what was written must be there. */
+#define MUST(condition) MUST_BE(condition, SCORE_ERRORS)
+#define HOLDS(condition) MUST_BE(condition, SCORE_WRONG)
 #define SQL(text) MUST(sqlite3_exec(bank, text, 0, 0, 0) == SQLITE_OK)
 
 /* What transaction `number` does. */
@@ -97,12 +113,17 @@ static int64_t number_of(const char *query) {
     return number;
 }
 
+static void open_bank(void) {
+    MUST(sqlite3_open(DATABASE, &bank) == SQLITE_OK);
+    SQL("PRAGMA synchronous=FULL");
+}
+
 static void set_up(void) {
     int account;
 
     MUST(unlink(DATABASE) == 0 || errno == ENOENT);
-    MUST(sqlite3_open(DATABASE, &bank) == SQLITE_OK);
-    SQL("PRAGMA synchronous=FULL");
+    MUST(unlink(DATABASE "-journal") == 0 || errno == ENOENT);
+    open_bank();
     SQL("BEGIN");
     SQL("CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL)");
     SQL("CREATE TABLE ledger (id INTEGER PRIMARY KEY, source INTEGER, target INTEGER, amount INTEGER, note TEXT)");
@@ -115,12 +136,21 @@ static void set_up(void) {
     SQL("COMMIT");
 }
 
-static void work(int transactions) {
+/* What a campaign wants to know of each transaction, once that is over. */
+static void account_for(int number) {
+    HOLDS(number_of("SELECT coalesce(max(id), 0) FROM ledger") == number - is_rolled_back(number));
+    HOLDS(number_of("SELECT sum(balance) FROM account") == ACCOUNTS * OPENING);
+    score[SCORE_OPERATIONS]++;
+    score[SCORE_ROUNDS]++;
+    MUST(usleep(CAMPAIGN_PAUSE_US) == 0);
+}
+
+static void work(int first, int last) {
     sqlite3_stmt *move = prepare("UPDATE account SET balance = balance + ?2 WHERE id = ?1");
     sqlite3_stmt *note = prepare("INSERT INTO ledger VALUES (?1, ?2, ?3, ?4, ?5)");
     int number;
 
-    for (number = 1; number <= transactions; number++) {
+    for (number = first; number <= last; number++) {
         SQL("BEGIN");
         sqlite3_bind_int(move, 1, from_account(number));
         sqlite3_bind_int(move, 2, -amount(number));
@@ -138,8 +168,10 @@ static void work(int transactions) {
             SQL("ROLLBACK");
         else
             SQL("COMMIT");
-        if (number % 50 == 0) {
-            MUST(number_of("SELECT sum(balance) FROM account") == ACCOUNTS * OPENING);
+        if (score) {
+            account_for(number);
+        } else if (number % 50 == 0) {
+            HOLDS(number_of("SELECT sum(balance) FROM account") == ACCOUNTS * OPENING);
             say("%d transactions", number);
         }
     }
@@ -155,24 +187,26 @@ static void check(int transactions) {
     MUST(sqlite3_open_v2(DATABASE, &bank, SQLITE_OPEN_READONLY, 0) == SQLITE_OK);
     integrity = prepare("PRAGMA integrity_check");
     MUST(sqlite3_step(integrity) == SQLITE_ROW);
-    say("integrity_check %s", sqlite3_column_text(integrity, 0));
-    MUST(strcmp((const char *)sqlite3_column_text(integrity, 0), "ok") == 0);
+    if (!score)
+        say("integrity_check %s", sqlite3_column_text(integrity, 0));
+    HOLDS(strcmp((const char *)sqlite3_column_text(integrity, 0), "ok") == 0);
     MUST(sqlite3_finalize(integrity) == SQLITE_OK);
     lines = prepare("SELECT id, source, target, amount, note FROM ledger ORDER BY id");
     while (sqlite3_step(lines) == SQLITE_ROW) {
         number += 1 + is_rolled_back(number + 1);
-        MUST(sqlite3_column_int(lines, 0) == number);
-        MUST(sqlite3_column_int(lines, 1) == from_account(number));
-        MUST(sqlite3_column_int(lines, 2) == to_account(number));
-        MUST(sqlite3_column_int(lines, 3) == amount(number));
-        MUST(sqlite3_column_bytes(lines, 4) == payload_length(number));
-        MUST(memcmp(sqlite3_column_text(lines, 4), payload(number), (size_t)payload_length(number)) == 0);
+        HOLDS(sqlite3_column_int(lines, 0) == number);
+        HOLDS(sqlite3_column_int(lines, 1) == from_account(number));
+        HOLDS(sqlite3_column_int(lines, 2) == to_account(number));
+        HOLDS(sqlite3_column_int(lines, 3) == amount(number));
+        HOLDS(sqlite3_column_bytes(lines, 4) == payload_length(number));
+        HOLDS(memcmp(sqlite3_column_text(lines, 4), payload(number), (size_t)payload_length(number)) == 0);
     }
     MUST(sqlite3_finalize(lines) == SQLITE_OK);
-    MUST(number + is_rolled_back(number + 1) == transactions);
-    MUST(number_of("SELECT sum(balance) FROM account") == ACCOUNTS * OPENING);
-    say("transactions=%d rows=%lld sqlite=%s", transactions, number_of("SELECT count(*) FROM ledger"),
-        sqlite3_libversion());
+    HOLDS(number + is_rolled_back(number + 1) == transactions);
+    HOLDS(number_of("SELECT sum(balance) FROM account") == ACCOUNTS * OPENING);
+    if (!score)
+        say("transactions=%d rows=%lld sqlite=%s", transactions, number_of("SELECT count(*) FROM ledger"),
+            sqlite3_libversion());
     MUST(sqlite3_close(bank) == SQLITE_OK);
     bank = 0;
     /* No journal is left. */
@@ -202,17 +236,38 @@ static void connect(void) {
     }
 }
 
+/* Goes on until the machine is switched off. */
+_Noreturn static void campaign(void) {
+    int last;
+
+    score[SCORE_LIVES]++;
+    for (;;) {
+        set_up();
+        for (last = CAMPAIGN_STRETCH; last <= CAMPAIGN_TRANSACTIONS; last += CAMPAIGN_STRETCH) {
+            work(last - CAMPAIGN_STRETCH + 1, last);
+            check(last);
+            open_bank();
+        }
+        MUST(sqlite3_close(bank) == SQLITE_OK);
+        bank = 0;
+    }
+}
+
 int main(void) {
-    struct kintsugi_region settings;
+    struct kintsugi_region settings, score_page;
     int transactions = TRANSACTIONS_DEFAULT;
 
     if (kintsugi_region("app_sqlite_settings", &settings) == 0)
         transactions = (int)*(volatile const uint32_t *)settings.start;
+    if (kintsugi_region("app_sqlite_to_injector_score", &score_page) == 0)
+        score = score_page.start;
     connect();
     while (access(OTHER_IS_READY, F_OK) != 0)
         MUST(errno == ENOENT && usleep(10000) == 0);
+    if (score)
+        campaign();
     set_up();
-    work(transactions);
+    work(1, transactions);
     check(transactions);
     end("PASS app_sqlite");
 }

@@ -33,6 +33,8 @@ pub struct Machine {
     /// What can be corrupted besides the victims' own memory.
     pub shared: Vec<Shared>,
     board: SharedRef,
+    /// Of the applications beside app_demo.
+    other_boards: Vec<SharedRef>,
     control: SharedMut,
     from_host: SharedRef,
 }
@@ -46,9 +48,17 @@ pub struct Snapshot {
     pub epochs: [u32; VICTIMS.len()],
     /// Answers of each victim.
     pub beats: [u64; VICTIMS.len()],
-    /// The application's words.
+    /// app_demo's words, with the troubles of all applications.
     pub board: [u64; board::WORDS],
+    /// Rounds of each of the others.
+    pub others: Vec<u64>,
 }
+
+/// Region `NAME_to_injector_score` is the board of NAME.
+const SCORE: &str = "_to_injector_score";
+const FIRST_SCORE: &str = "app_demo_to_injector_score";
+/// What counts whoever it happens to. No application dies of anything but wrong answers.
+const TROUBLES: [usize; 4] = [word::ERRORS, word::WRONG, word::LOST, word::LIVES];
 
 /// Names of regions that are not shared state: code and the like, our own, and bulk data without structure.
 fn is_state(region: &Region<'_>) -> bool {
@@ -93,7 +103,12 @@ impl Machine {
             settings,
             victims: victims.collect(),
             shared: shared.collect(),
-            board: pd_setup::reads(&needed("app_demo_to_injector_score")),
+            board: pd_setup::reads(&needed(FIRST_SCORE)),
+            other_boards: topology
+                .regions()
+                .filter(|region| region.name.ends_with(SCORE) && region.name != FIRST_SCORE)
+                .map(|region| pd_setup::reads(&region))
+                .collect(),
             control: pd_setup::writes(&needed("injector_to_app_demo_control")),
             from_host: pd_setup::reads(&needed("injector_settings")),
         }
@@ -110,7 +125,14 @@ impl Machine {
             epochs: [0; VICTIMS.len()],
             beats: [0; VICTIMS.len()],
             board: words,
+            others: Vec::with_capacity(self.other_boards.len()),
         };
+        for board in &self.other_boards {
+            snapshot.others.push(board.load_u64(word::ROUNDS * 8));
+            for word in TROUBLES {
+                snapshot.board[word] = snapshot.board[word].wrapping_add(board.load_u64(word * 8));
+            }
+        }
         for (index, victim) in self.victims.iter().enumerate() {
             snapshot.epochs[index] = victim.epoch();
             snapshot.beats[index] = victim.beats();
@@ -148,6 +170,12 @@ impl Snapshot {
     /// Rounds that the application has finished.
     pub fn rounds(&self) -> u64 {
         self.board[word::ROUNDS]
+    }
+
+    /// Whether every other application has finished a round since `earlier`.
+    pub fn others_work(&self, earlier: &Self) -> bool {
+        let mut pairs = self.others.iter().zip(&earlier.others);
+        pairs.all(|(now, then)| now != then)
     }
 
     /// Firings that the application has seen.
@@ -192,7 +220,6 @@ impl Snapshot {
     /// What has happened since `earlier`.
     pub fn evidence(&self, earlier: &Self) -> Evidence {
         let grown = |word: usize| self.board[word].wrapping_sub(earlier.board[word]);
-        // The application does not die of anything but wrong answers.
         let deaths = grown(word::LIVES);
         Evidence {
             restarts: self.restarts(earlier).into_iter().map(u64::from).sum(),

@@ -10,7 +10,7 @@ use injector_service::outcome::{Evidence, Outcome};
 use injector_service::plan::{Plan, VICTIMS};
 use injector_service::record::{Record, State, header};
 use injector_service::settings::Mode;
-use log::warn;
+use log::{info, warn};
 
 use crate::inject::{self, Injected};
 use crate::look::{Machine, Snapshot};
@@ -38,6 +38,7 @@ pub fn run_all(machine: &mut Machine, results: &mut Results) {
     if !start(machine, results) {
         return;
     }
+    info!("applications={}", 1 + machine.look().others.len());
     let settings = machine.settings;
     if results.starts > 1 && !after_reset(results) {
         return;
@@ -64,7 +65,7 @@ pub fn run_all(machine: &mut Machine, results: &mut Results) {
     results.set(header::END, ALL_DONE);
 }
 
-/// Waits until the application has finished its first round.
+/// Waits until every application has finished its first round.
 fn start(machine: &mut Machine, results: &mut Results) -> bool {
     let begin = machine.look();
     loop {
@@ -75,7 +76,7 @@ fn start(machine: &mut Machine, results: &mut Results) -> bool {
             .for_each(crate::victim::Victim::locate);
         let now = machine.look();
         results.set(header::NOW_US, now.now_us());
-        if now.rounds() > begin.rounds() {
+        if now.rounds() > begin.rounds() && now.others_work(&begin) {
             return true;
         }
         if now.since(&begin) / 1_000_000 > START_MS {
@@ -178,7 +179,8 @@ fn observe(
         let rounds = now.rounds().wrapping_sub(since.rounds());
         let needed = if manifested || quick { ROUNDS } else { 1 };
         let timers = now.fired().wrapping_sub(since.fired());
-        if rounds >= needed && timers >= FIRINGS && all_alive(&now, &since) {
+        let others = now.others_work(&since);
+        if rounds >= needed && timers >= FIRINGS && others && all_alive(&now, &since) {
             return (now, evidence);
         }
         let endless = now.since(before) > lost_after_ns * ENDLESS
@@ -188,7 +190,9 @@ fn observe(
             let silent =
                 (1..VICTIMS.len()).filter(|index| now.beats[*index] == since.beats[*index]);
             let silent: Vec<_> = silent.map(|index| VICTIMS[index].0).collect();
-            warn!("stuck: rounds={rounds} firings={timers} silent={silent:?} {evidence:?}");
+            warn!(
+                "stuck: rounds={rounds} others={others} firings={timers} silent={silent:?} {evidence:?}"
+            );
             let stuck = Evidence {
                 stuck: true,
                 ..evidence

@@ -97,6 +97,8 @@ pub struct Exerciser {
     busy: Vec<bool>,
     outstanding: [Option<Outstanding>; SLOTS],
     depth: usize,
+    /// Block of the disk that is our number 0.
+    first_block: u64,
     flushing: bool,
     /// Requests completed.
     pub completed: u32,
@@ -130,6 +132,7 @@ impl Exerciser {
             busy: vec![false; blocks as usize],
             outstanding: [None; SLOTS],
             depth,
+            first_block: 0,
             flushing: false,
             completed: 0,
             verified_blocks: 0,
@@ -137,6 +140,23 @@ impl Exerciser {
             failures: 0,
             failed_block: None,
         }
+    }
+
+    /// Works from this block of the disk on.
+    #[must_use]
+    pub const fn starting_at(mut self, block: u64) -> Self {
+        self.first_block = block;
+        self
+    }
+
+    /// What a block holds is not known any more: after [`Wrong::Contents`], to be told of it once.
+    pub fn forget(&mut self, block: u32) {
+        self.versions[block as usize] = 0;
+    }
+
+    /// For a caller that has waited for long, as [`Client::remind`].
+    pub fn remind(&mut self) -> bool {
+        self.table.remind()
     }
 
     /// Makes requests up to the depth. Returns whether it made any.
@@ -169,7 +189,7 @@ impl Exerciser {
             offset: slot as u32 * BLOCK_BYTES,
             bytes: BLOCK_BYTES,
         };
-        let sector = u64::from(block) * SECTORS_PER_BLOCK;
+        let sector = (self.first_block + u64::from(block)) * SECTORS_PER_BLOCK;
         let request = match operation {
             Operation::Flush => RequestWire::plain(operation),
             Operation::Write => {

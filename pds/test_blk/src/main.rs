@@ -11,6 +11,7 @@
 
 extern crate alloc;
 
+mod campaign;
 mod hostile;
 mod killer;
 mod operations;
@@ -52,6 +53,8 @@ enum Role {
     Poisoner(Planter),
     /// Kills the service in the middle of its start (the service's code, and no requests).
     Killer(Planter),
+    /// Works beside a file system while a campaign makes faults (region `test_blk_to_injector_score`).
+    Campaign,
 }
 
 fn role() -> Role {
@@ -59,6 +62,7 @@ fn role() -> Role {
     match Planter::find() {
         Some(planter) if serves => Role::Poisoner(planter),
         Some(planter) => Role::Killer(planter),
+        None if *var!(topology_vaddr: usize = 0) != 0 => Role::Campaign,
         None if *var!(hostile_vaddr: usize = 0) != 0 => Role::Hostile,
         None if *var!(under_fire_vaddr: usize = 0) != 0 => Role::UnderFire,
         None => Role::Exerciser,
@@ -145,6 +149,7 @@ fn init() -> impl Handler {
         Role::Poisoner(mut planter) => poison::run(&mut Disk::attach(), &mut planter),
         Role::UnderFire => exercise(Disk::attach(), RESTARTS),
         Role::Exerciser => plain(Disk::attach()),
+        Role::Campaign => campaign::run(Disk::attach()),
     };
     match result {
         Ok(()) => log::info!("KINTSUGI|PASS {name}"),

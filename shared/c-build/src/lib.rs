@@ -50,6 +50,8 @@ const OPTIONS: [&str; 9] = [
 #[must_use]
 pub fn for_pd() -> Option<Build> {
     println!("cargo:rerun-if-changed=build.rs");
+    // Where programs in C are. Without this, cargo would take an edited one for the same.
+    println!("cargo:rerun-if-changed=src");
     println!("cargo:rerun-if-env-changed={CHOICE}");
     let variable = |name: &str| std::env::var(name).ok();
     let is_pd = variable("CARGO_CFG_TARGET_OS").as_deref() == Some("none")

@@ -7,6 +7,7 @@ use super::Setup;
 use super::boot::{Boot, End};
 use crate::demo::{judge, log, tree};
 use crate::error::Result;
+use crate::target_test::sqlite;
 use crate::{disk, run};
 
 /// Sound, or what is wrong.
@@ -29,5 +30,6 @@ fn examine(setup: &Setup, boot: &Boot) -> Result<()> {
         let pds: Vec<_> = setup.pds.iter().map(String::as_str).collect();
         judge::files_written(&log::parse(&boot.output, &pds), &after)?;
     }
+    sqlite::check_unfinished(&attached, &setup.folder.join("database"))?;
     disk::check_files(&attached, &setup.files)
 }
