@@ -145,7 +145,7 @@ const SQLITE_KILLS: Case = Case {
         ("app_sqlite.settings", sqlite::LONG),
     ],
     expect: &[" app_sqlite: KINTSUGI|PASS"],
-    at_least: &[("KILL pd=fs", 50), ("KILL pd=blk", 50)],
+    at_least: &[("KILL pd=fs", 25), ("KILL pd=blk", 25)],
     show: &["app_sqlite: transactions="],
     host_cached: true,
     icount: true,
