@@ -217,6 +217,7 @@ impl<D: Device> Service<D> {
     /// Does all that can be done now, after any event. Returns the clients to notify, as bits in
     /// the order of `attach`.
     pub fn run(&mut self) -> u64 {
+        self.assert_tickets();
         let completed = self.completed;
         loop {
             self.finish();
@@ -230,6 +231,22 @@ impl<D: Device> Service<D> {
                 return core::mem::take(&mut self.to_notify);
             }
         }
+    }
+
+    /// Each ticket is with the device or held back: another one was lost by damaged code or memory of
+    /// ours, and its client would wait for ever.
+    fn assert_tickets(&self) {
+        for client in &self.clients {
+            let known = client.in_progress as usize + usize::from(client.held.is_some());
+            let taken = client.table.taken_count();
+            assert!(taken == known, "{taken} requests are taken, {known} known");
+        }
+    }
+
+    /// What damaged code may do: takes a request, and forgets it.
+    #[cfg(test)]
+    pub(crate) fn lose_ticket(&mut self, client: usize) {
+        drop(self.clients[client].table.next_request());
     }
 
     /// A life may have died between a completion and the notification.
@@ -272,9 +289,8 @@ impl<D: Device> Service<D> {
     #[inline]
     fn complete(&mut self, client: usize, ticket: Ticket, completion: &Completion) {
         fault_point!("blk.before_complete");
-        self.clients[client]
-            .table
-            .complete(ticket, &completion.to_wire());
+        let wire = completion.to_wire(ticket.sequence());
+        self.clients[client].table.complete(ticket, &wire);
         fault_point!("blk.after_complete");
         self.to_notify |= 1 << client;
     }

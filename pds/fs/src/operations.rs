@@ -43,7 +43,7 @@ fn source(region: &SharedRef, data: Input) -> Source<'_> {
 
 fn done(kind: Kind, handle: Handle, size: u64) -> CompletionWire {
     CompletionWire {
-        kind: (kind as u32).into(),
+        kind: (kind as u16).into(),
         handle,
         value: size.into(),
         ..CompletionWire::default()

@@ -70,7 +70,7 @@ impl Hostile {
             ..request(Operation::Write, handle)
         };
         let truncate = request(Operation::Truncate, handle);
-        [read, write, truncate].map(|request| self.run(request).status.get())
+        [read, write, truncate].map(|request| u32::from(self.run(request).status.get()))
     }
 }
 

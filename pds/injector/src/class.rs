@@ -70,7 +70,9 @@ classes! {
     SharedSlot = "shared_slot",
     /// A completion is taken back before its client sees it.
     DroppedCompletion = "dropped_completion",
-    /// A completion says something else, with a checksum that is right.
+    /// A completion says something else, and its slot's checksum is made right. The checksum that the answer
+    /// itself carries (docs/decisions/0073) is not: who forges that one too cannot be told from the
+    /// service, and is not injected.
     WrongCompletion = "wrong_completion",
     /// An older completion once more.
     RepeatedCompletion = "repeated_completion",

@@ -89,7 +89,8 @@ fn slots(memory: &SharedMut) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// The same completion with one byte of its body changed and the checksum made right.
+/// The same completion with one bit of its body changed, be it of the answer's own checksum, and the slot's
+/// checksum made right.
 fn wrong(memory: &SharedMut, slot: &[u8], random: &mut Random) -> Vec<u8> {
     let body = (memory.load_u32(BODY_BYTES) as usize).min(slot.len() - SLOT_HEADER);
     let mut bytes = slot.to_vec();

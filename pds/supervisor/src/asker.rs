@@ -13,7 +13,7 @@ use alloc::{boxed::Box, format};
 use log::error;
 use proto::blk::{CompletionWire, RequestWire, Segment, Status};
 use proto::{fs, timer::clock};
-use request_table::{Client, Slot};
+use request_table::{Client, Slot, Whole};
 use sel4_microkit::Channel;
 use sel4_shared_memory::{Crc32c, SharedMut, SharedRef};
 use supervisor_service::probe::{ClockJudge, Judge, pause_ms};
@@ -63,7 +63,7 @@ pub fn find(topology: &Topology<'static>, child: &str) -> Option<Box<dyn Ask>> {
 /// A question to a service, through a request table.
 trait Question: 'static {
     type Request: FromBytes + IntoBytes + Immutable + KnownLayout + Copy;
-    type Completion: FromBytes + IntoBytes + Immutable + KnownLayout + Copy;
+    type Completion: FromBytes + IntoBytes + Immutable + KnownLayout + Copy + Whole;
     /// Shortest pause between two.
     const PERIOD_MS: u64;
 
@@ -209,7 +209,7 @@ impl Question for Root {
         let mut crc = Crc32c::new();
         match completion.status.get() {
             0 => crc = crc.bytes(completion.kind.as_bytes()),
-            status if OF_THE_DISK.iter().any(|errno| *errno as u32 == status) => return None,
+            status if OF_THE_DISK.iter().any(|errno| *errno as u16 == status) => return None,
             _ => {}
         }
         let crc = crc.bytes(completion.status.as_bytes());

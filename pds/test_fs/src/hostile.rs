@@ -231,7 +231,7 @@ impl Test {
                 ..handle
             };
             self.steps += 1;
-            let status = raw.call(&request).status.get();
+            let status = u32::from(raw.call(&request).status.get());
             if ![Errno::BadHandle as u32, Errno::Stale as u32].contains(&status) {
                 return Err(format!(
                     "a made-up handle of inode {inode}: status {status}"

@@ -138,7 +138,7 @@ impl Connection {
         let completion = self.wait_for(slot);
         match completion.status.get() {
             0 => Ok(completion),
-            status => match Errno::from_number(status) {
+            status => match Errno::from_number(status.into()) {
                 Some(errno) => Err(Error::Errno(errno)),
                 None => Err(Error::BadAnswer),
             },

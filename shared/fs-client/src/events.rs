@@ -287,12 +287,12 @@ impl Requests {
         match completion.status.get() {
             0 => {}
             status => {
-                let errno = Errno::from_number(status);
+                let errno = Errno::from_number(status.into());
                 return Some(Err(errno.map_or(Error::BadAnswer, Error::Errno)));
             }
         }
         Some(match waiting.expected {
-            Expected::Opened(options) => Kind::from_number(completion.kind.get())
+            Expected::Opened(options) => Kind::from_number(completion.kind.get().into())
                 .map(|kind| {
                     Answer::Opened(Opened {
                         handle: completion.handle,

@@ -133,7 +133,7 @@ impl OpenOptions {
             request.mode = mode.into();
             connection.call(&request)
         })?;
-        let kind = Kind::from_number(completion.kind.get()).ok_or(Error::BadAnswer)?;
+        let kind = Kind::from_number(completion.kind.get().into()).ok_or(Error::BadAnswer)?;
         let handle = completion.handle;
         Ok(File::assembled(fs, handle, kind, *self, 0))
     }

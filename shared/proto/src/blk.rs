@@ -31,6 +31,8 @@
 
 use core::mem::{offset_of, size_of};
 
+use request_table::Whole;
+use sel4_shared_memory::Crc32c;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -381,9 +383,12 @@ pub struct CompletionWire {
     flags: U16,
     bytes: U32,
     value: U64,
+    /// Over the request's sequence number and everything above.
+    checksum: U32,
+    reserved: U32,
 }
 
-const _: () = assert!(size_of::<CompletionWire>() == 16);
+const _: () = assert!(size_of::<CompletionWire>() == 24);
 
 /// A completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -423,16 +428,20 @@ impl Completion {
         }
     }
 
-    /// Returns the bytes to send.
+    /// Returns the bytes to send as the answer to the request with this sequence number.
     #[inline]
     #[must_use]
-    pub const fn to_wire(&self) -> CompletionWire {
-        CompletionWire {
+    pub fn to_wire(&self, sequence: u64) -> CompletionWire {
+        let mut wire = CompletionWire {
             status: U16::new(self.status as u16),
             flags: U16::new(self.flags),
             bytes: U32::new(self.bytes),
             value: U64::new(self.value),
-        }
+            checksum: U32::new(0),
+            reserved: U32::new(0),
+        };
+        wire.checksum = U32::new(wire.checksum_for(sequence));
+        wire
     }
 }
 
@@ -448,6 +457,22 @@ impl CompletionWire {
             bytes: self.bytes.get(),
             value: self.value.get(),
         }
+    }
+
+    #[inline(always)]
+    fn checksum_for(&self, sequence: u64) -> u32 {
+        let first = u64::from(self.status.get())
+            | u64::from(self.flags.get()) << 16
+            | u64::from(self.bytes.get()) << 32;
+        let crc = Crc32c::new().word(sequence).word(first);
+        crc.word(self.value.get()).finish()
+    }
+}
+
+impl Whole for CompletionWire {
+    #[inline(always)]
+    fn is_whole(&self, sequence: u64) -> bool {
+        self.checksum.get() == self.checksum_for(sequence) && self.reserved.get() == 0
     }
 }
 
@@ -508,11 +533,25 @@ mod tests {
             value: 0x8_0000,
         };
         let expected = [0x00, 0x80, 2, 0, 0, 0x10, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0];
-        assert_eq!(completion.to_wire().as_bytes(), expected);
-        assert_eq!(completion.to_wire().check(), completion);
-        let failed = Completion::failed(Status::NoDevice).to_wire();
+        let wire = completion.to_wire(7);
+        assert_eq!(wire.as_bytes()[..16], expected);
+        assert_eq!(wire.as_bytes()[20..], [0; 4]);
+        assert_eq!(wire.check(), completion);
+        let failed = Completion::failed(Status::NoDevice).to_wire(8);
         assert_eq!(failed.as_bytes()[..2], [19, 0]);
         assert_eq!(failed.check().status.errno(), Err(19));
+    }
+
+    #[test]
+    fn every_changed_bit_of_a_completion_shows() {
+        let wire = Completion::done(0x1000).to_wire(7);
+        assert!(wire.is_whole(7) && !wire.is_whole(8));
+        for bit in 0..8 * size_of::<CompletionWire>() {
+            let mut changed = wire;
+            changed.as_mut_bytes()[bit / 8] ^= 1 << (bit % 8);
+            assert!(!changed.is_whole(7), "bit {bit}");
+        }
+        assert!(!CompletionWire::default().is_whole(0));
     }
 
     #[test]

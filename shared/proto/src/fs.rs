@@ -48,11 +48,13 @@ mod stat;
 pub use errno::Errno;
 pub use stat::{StatWire, StatfsWire};
 
+use request_table::Whole;
+use sel4_shared_memory::Crc32c;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Version of everything in this file. A request of another version is refused with `EPROTO`.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Most bytes that one read or write moves.
 pub const TRANSFER_BYTES_MAX: u32 = 256 * 1024;
@@ -280,9 +282,11 @@ pub struct RequestWire {
 #[repr(C, align(8))]
 pub struct CompletionWire {
     /// 0 or [`Errno`].
-    pub status: U32,
+    pub status: U16,
     /// [`Kind`] or 0.
-    pub kind: U32,
+    pub kind: U16,
+    /// See [`CompletionWire::decided`].
+    pub checksum: U32,
     /// See the table of operations.
     pub value: U64,
     /// See the table of operations.
@@ -295,9 +299,41 @@ impl CompletionWire {
     /// A completion that says only that the operation failed.
     pub fn failed(errno: Errno) -> Self {
         Self {
-            status: (errno as u32).into(),
+            status: (errno as u16).into(),
             ..Self::default()
         }
+    }
+
+    /// Makes it the answer to the request with this sequence number: from here on nothing of it changes, and
+    /// whoever takes it can tell.
+    #[inline]
+    #[must_use]
+    pub fn decided(mut self, sequence: u64) -> Self {
+        self.checksum = self.checksum_for(sequence).into();
+        self
+    }
+
+    /// Over the sequence number and everything else.
+    #[inline(always)]
+    fn checksum_for(&self, sequence: u64) -> u32 {
+        let handle = &self.handle;
+        let words = [
+            u64::from(self.status.get()) | u64::from(self.kind.get()) << 16,
+            self.value.get(),
+            self.extra.get(),
+            u64::from(handle.inode.get()) | u64::from(handle.scope.get()) << 32,
+            handle.generation.get(),
+            handle.seal.get(),
+        ];
+        let crc = Crc32c::new().word(sequence);
+        words.into_iter().fold(crc, Crc32c::word).finish()
+    }
+}
+
+impl Whole for CompletionWire {
+    #[inline(always)]
+    fn is_whole(&self, sequence: u64) -> bool {
+        self.checksum.get() == self.checksum_for(sequence)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::layout::{
     AttachError, Layout, Role, SLOTS, Slot, Stamp, first_of, load_epoch, slots_of, store_epoch,
 };
 use crate::ring::{Hint, RingReader, RingWriter};
+use crate::whole::Whole;
 
 /// All slots are in use: consume completions first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub struct Client<R, C> {
 impl<R, C> Client<R, C>
 where
     R: FromBytes + IntoBytes + Immutable,
-    C: FromBytes + IntoBytes + Immutable,
+    C: FromBytes + IntoBytes + Immutable + Whole,
 {
     /// Takes over the table, with what an earlier life left in it.
     ///
@@ -187,7 +188,7 @@ where
         let is_complete = |slot: Slot| {
             let stamp = self.stamps[slot.index()];
             self.completions.load_u64(layout.stamp(slot)) == stamp.0
-                && layout.body(&self.completions, slot, stamp).is_some()
+                && layout.completion(&self.completions, slot, stamp).is_some()
         };
         let found = slots_of(self.pending).any(is_complete);
         if !found {
@@ -205,7 +206,7 @@ where
         if !stamp.is_pending() || self.completions.load_u64(layout.stamp(slot)) != stamp.0 {
             return None;
         }
-        let Some(completion) = layout.body(&self.completions, slot, stamp) else {
+        let Some(completion) = layout.completion(&self.completions, slot, stamp) else {
             self.misbehaviour_count += 1;
             return None;
         };

@@ -25,6 +25,8 @@ use sel4_shared_memory::{Crc32c, SharedMut, SharedRef};
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::whole::Whole;
+
 /// Requests that one client can have unfinished at a time.
 pub const SLOTS: usize = 64;
 
@@ -294,6 +296,16 @@ impl<T> Layout<T> {
             Aligned(region.read(at + SLOT_HEADER))
         };
         (region.load_u32(at + CRC_IN_SLOT) == Self::checksum(stamp, &body.0)).then_some(body.0)
+    }
+
+    /// Copies a completion out, if it is whole and belongs to `stamp`.
+    #[inline(always)]
+    pub(crate) fn completion(self, region: &SharedRef, slot: Slot, stamp: Stamp) -> Option<T>
+    where
+        T: FromBytes + IntoBytes + Immutable + Whole,
+    {
+        self.body(region, slot, stamp)
+            .filter(|completion| completion.is_whole(stamp.sequence()))
     }
 
     #[inline(always)]

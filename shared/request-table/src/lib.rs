@@ -39,7 +39,9 @@ mod ring;
 mod server;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod whole;
 
 pub use client::{Client, Full};
 pub use layout::{AttachError, SLOTS, Slot, region_bytes};
 pub use server::{Server, Ticket};
+pub use whole::Whole;

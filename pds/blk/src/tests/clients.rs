@@ -31,6 +31,18 @@ fn clients_share_the_device_by_turns() {
     assert!(modest.next_completion().is_some());
 }
 
+#[test]
+#[should_panic(expected = "1 requests are taken, 0 known")]
+fn a_ticket_that_is_lost_ends_the_life() {
+    let mut world = World::new(ALL_FEATURES, 1, 1);
+    let mut service = world.driver(&Life::endless());
+    let mut client = world.table(0);
+    let read = RequestWire::read(0, segment(0, 512));
+    client.submit(&read).unwrap();
+    service.lose_ticket(0);
+    service.run();
+}
+
 /// Two clients that want all they can get, get the same.
 #[test]
 fn greedy_clients_get_the_same() {

@@ -31,7 +31,7 @@ fn golden_request() {
         mode: 0o644.into(),
     };
     let golden: [u8; 72] = [
-        2, 0, 10, 0, 0, 1, 0, 0, // version, operation, flags
+        3, 0, 10, 0, 0, 1, 0, 0, // version, operation, flags
         0x11, 0, 0, 0, 0, 0, 0, 0, 0x33, 0x22, 0, 0, 0, 0, 0, 0, // inode, generation
         0, 0, 0, 0, 0, 0, 0, 0, // seal
         0x99, 0x88, 0x77, 0x66, 0x55, 0x44, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, // offset
@@ -47,15 +47,33 @@ fn golden_completion() {
     let completion = CompletionWire {
         value: 0x0102.into(),
         extra: 3.into(),
-        kind: (Kind::Directory as u32).into(),
+        kind: (Kind::Directory as u16).into(),
         ..CompletionWire::failed(Errno::Stale)
     };
     let mut golden = [0; 48];
     golden[0] = 116;
-    golden[4] = 2;
+    golden[2] = 2;
     golden[8..10].copy_from_slice(&[2, 1]);
     golden[16] = 3;
     assert_eq!(completion.as_bytes(), golden);
+}
+
+#[test]
+fn every_changed_bit_of_a_completion_shows() {
+    let mut wire = CompletionWire {
+        value: 4096.into(),
+        ..CompletionWire::default()
+    };
+    wire.handle.seal = 0x1234.into();
+    assert!(!wire.is_whole(7));
+    let wire = wire.decided(7);
+    assert!(wire.is_whole(7) && !wire.is_whole(8));
+    for bit in 0..8 * size_of::<CompletionWire>() {
+        let mut changed = wire;
+        changed.as_mut_bytes()[bit / 8] ^= 1 << (bit % 8);
+        assert!(!changed.is_whole(7), "bit {bit}");
+    }
+    assert!(!CompletionWire::default().is_whole(0));
 }
 
 #[test]
