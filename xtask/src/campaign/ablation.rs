@@ -13,9 +13,9 @@ use recovery::{CODE_BASE, DATA_BASE, StartInfo};
 
 use super::Setup;
 use super::gdb::{Gdb, PC};
-use super::outside::{points, program_file, symbol};
+use super::outside::{point, program_file, symbol};
 use crate::cli::Ablation;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::top::qmp::Qmp;
 
 /// Bytes that are compared and written at a time.
@@ -67,17 +67,12 @@ fn size(setup: &Setup, region: &str) -> u64 {
 
 fn target(setup: &Setup, name: &'static str) -> Result<Target> {
     let file = program_file(&setup.system, name)?;
-    let park = points(&setup.folder, &file)?;
-    let park = park
-        .iter()
-        .find(|point| point.name == "runtime.block_for_ever");
-    let park = park.ok_or_else(|| Error::new(format!("'{name}' has no place to be parked at")))?;
     let maps = setup.system.pd(name).map_or(&[][..], |pd| &pd.maps);
     Ok(Target {
         name,
         name_at: symbol(&setup.folder, &file, "microkit_name")?,
         start_info: symbol(&setup.folder, &file, "__start_info")?,
-        park: park.address,
+        park: point(&setup.folder, &file, "runtime.block_for_ever")?,
         shared: maps
             .iter()
             .filter(|map| is_preserved(&map.region))
@@ -109,14 +104,10 @@ impl Ablator {
     /// When QEMU does not, or a program lacks what is needed.
     pub fn attach(gdb: &mut Gdb, setup: &Setup, kind: Ablation) -> Result<Self> {
         let file = program_file(&setup.system, VICTIMS[0].0)?;
-        let loading = points(&setup.folder, &file)?;
-        let loading = loading
-            .iter()
-            .find(|point| point.name == "supervisor.loading");
-        let loading = loading.ok_or_else(|| Error::new("the supervisor has no point 'loading'"))?;
+        let loading = point(&setup.folder, &file, "supervisor.loading")?;
         gdb.set_breakpoint(CODE_BASE, true)?;
         if kind == Ablation::KeepMemory {
-            gdb.set_breakpoint(loading.address, true)?;
+            gdb.set_breakpoint(loading, true)?;
         }
         let targets: Result<Vec<_>> = VICTIMS
             .iter()
@@ -125,7 +116,7 @@ impl Ablator {
         let parents = [ROOT, VICTIMS[0].0, VICTIMS[1].0];
         Ok(Self {
             kind,
-            loading: loading.address,
+            loading,
             supervisor_name_at: symbol(&setup.folder, &file, "microkit_name")?,
             targets: targets?,
             parents: parents.map(|name| parent(setup, name)).into(),
@@ -151,7 +142,7 @@ impl Ablator {
     /// A supervisor is about to load a child, whichever: what all of its children have is kept.
     fn on_loading(&mut self, gdb: &mut Gdb, qmp: &mut Qmp) -> Result<()> {
         for parent in &self.parents {
-            if !is_called(gdb, self.supervisor_name_at, &parent.name)? {
+            if !gdb.is_in(self.supervisor_name_at, &parent.name)? {
                 continue;
             }
             for (child, vaddr, bytes) in &parent.children {
@@ -163,7 +154,7 @@ impl Ablator {
 
     fn on_life(&mut self, gdb: &mut Gdb, qmp: &mut Qmp) -> Result<()> {
         for target in &self.targets {
-            if !is_called(gdb, target.name_at, target.name)? {
+            if !gdb.is_in(target.name_at, target.name)? {
                 continue;
             }
             let epoch = target.start_info + core::mem::offset_of!(StartInfo, epoch) as u64;
@@ -182,11 +173,6 @@ impl Ablator {
         }
         Ok(())
     }
-}
-
-fn is_called(gdb: &mut Gdb, at: u64, name: &str) -> Result<bool> {
-    let found = gdb.read(at, name.len() + 1)?;
-    Ok(found.is_some_and(|found| found.strip_suffix(&[0]) == Some(name.as_bytes())))
 }
 
 impl Target {

@@ -88,14 +88,11 @@ impl Gdb {
             match self.stream.read(&mut buffer) {
                 Ok(0) => return Err(Error::new("QEMU's gdbstub has gone")),
                 Ok(length) => self.received.extend_from_slice(&buffer[..length]),
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
-                {
-                    return Ok(None);
-                }
-                Err(error) => {
-                    return Err(Error::new(format!("read from QEMU's gdbstub: {error}")));
-                }
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut => return Ok(None),
+                    ErrorKind::Interrupted => {}
+                    _ => return Err(Error::new(format!("read from QEMU's gdbstub: {error}"))),
+                },
             }
         }
     }
@@ -251,25 +248,26 @@ impl Gdb {
         Ok(bytes.map_or(0, u64::from_le_bytes))
     }
 
-    /// From now on addresses of memory are physical, or no more.
+    /// Whether the stopped PD is called so: its name is where its program has `microkit_name`.
     ///
     /// # Errors
     ///
-    /// When QEMU does not do it.
-    pub fn physical(&mut self, on: bool) -> Result<()> {
-        self.order(&format!("Qqemu.PhyMemMode:{}", u8::from(on)))
+    /// When QEMU does not answer.
+    pub fn is_in(&mut self, name_at: u64, name: &str) -> Result<bool> {
+        let found = self.read(name_at, name.len() + 1)?;
+        Ok(found.is_some_and(|found| found.strip_suffix(&[0]) == Some(name.as_bytes())))
     }
 
-    /// Writes physical memory.
+    /// Does something for which addresses of memory are physical.
     ///
     /// # Errors
     ///
-    /// When QEMU does not do it.
-    pub fn write_physical(&mut self, address: u64, bytes: &[u8]) -> Result<()> {
-        self.physical(true)?;
-        let written = self.write(address, bytes);
-        self.physical(false)?;
-        written
+    /// As `what` does, or when QEMU knows no such addresses.
+    pub fn physical<T>(&mut self, what: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.order("Qqemu.PhyMemMode:1")?;
+        let done = what(self);
+        self.order("Qqemu.PhyMemMode:0")?;
+        done
     }
 }
 

@@ -183,27 +183,18 @@ impl Outside {
         let Some(hunt) = &self.hunt else {
             return Ok(());
         };
-        if self.is_in(hunt.plan.victim)? {
-            return self.on_victim(qmp);
+        let victim = hunt.plan.victim;
+        let name_at = self.programs[victim].name_at;
+        match self.gdb.is_in(name_at, VICTIMS[victim].0)? {
+            true => self.on_victim(qmp),
+            false => Ok(()),
         }
-        Ok(())
-    }
-
-    /// Whether the stopped PD is this victim.
-    fn is_in(&mut self, victim: usize) -> Result<bool> {
-        let name = VICTIMS[victim].0.as_bytes();
-        let found = self
-            .gdb
-            .read(self.programs[victim].name_at, name.len() + 1)?;
-        Ok(found.is_some_and(|found| found.strip_suffix(&[0]) == Some(name)))
     }
 
     fn on_begin(&mut self, qmp: &mut Qmp) -> Result<()> {
         self.take_back()?;
-        self.gdb.physical(true)?;
-        let trial = self.gdb.word(record::ADDRESS + header::TRIAL as u64 * 8);
-        self.gdb.physical(false)?;
-        let trial = trial?;
+        let trial_at = record::ADDRESS + header::TRIAL as u64 * 8;
+        let trial = self.gdb.physical(|gdb| gdb.word(trial_at))?;
         let Some(mut plan) = Plan::draw(&self.settings, trial) else {
             return Ok(());
         };
@@ -306,7 +297,7 @@ impl Outside {
             .flat_map(u64::to_le_bytes)
             .collect();
         let at = settings::ADDRESS + Made::AT as u64 * 8;
-        self.gdb.write_physical(at, &bytes)
+        self.gdb.physical(|gdb| gdb.write(at, &bytes))
     }
 
     /// Puts back what a fault has left, when nobody else has: the next trial begins with a whole system.
@@ -314,14 +305,13 @@ impl Outside {
         let Some(undo) = self.undo.take() else {
             return Ok(());
         };
-        self.gdb.physical(true)?;
-        let found = self.gdb.read(undo.physical, undo.new.len())?;
-        let written = match found.as_ref() == Some(&undo.new) {
-            true => self.gdb.write(undo.physical, &undo.old),
-            false => Ok(()),
-        };
-        self.gdb.physical(false)?;
-        written
+        self.gdb.physical(|gdb| {
+            let found = gdb.read(undo.physical, undo.new.len())?;
+            match found.as_ref() == Some(&undo.new) {
+                true => gdb.write(undo.physical, &undo.old),
+                false => Ok(()),
+            }
+        })
     }
 }
 
@@ -338,8 +328,17 @@ fn connect(socket: &Path) -> Result<Gdb> {
 }
 
 /// The fault points of a program.
-pub fn points(build_dir: &Path, file: &str) -> Result<Vec<cut::FaultPoint>> {
+fn points(build_dir: &Path, file: &str) -> Result<Vec<cut::FaultPoint>> {
     cut::fault_points(&workspace::read(&build_dir.join(file))?)
+}
+
+/// Where the fault point of this name is in a program.
+pub fn point(build_dir: &Path, file: &str, name: &str) -> Result<u64> {
+    let points = points(build_dir, file)?;
+    let found = points.iter().find(|point| point.name == name);
+    found
+        .map(|point| point.address)
+        .ok_or_else(|| Error::new(format!("'{file}' has no fault point '{name}'")))
 }
 
 /// Where a symbol of a program is.
