@@ -12,6 +12,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::RefCell;
+use core::ops::Range;
 
 use proto::fs::Errno;
 use rsext4::{Clock, Ext4ErrorKind};
@@ -28,6 +29,8 @@ use crate::volume::{Volume, store_errno};
 
 /// Free blocks that a file wants behind it when it begins at a new place, so that it can go on there.
 const SPARE_BLOCKS: u64 = 64;
+/// So many new blocks are worth a request of their own to the disk; fewer go through the journal.
+const FRESH_BLOCKS_MIN: u64 = 4;
 /// Blocks that are left to a file before the next one begins at a new place.
 const GAP_BLOCKS: u64 = 256;
 
@@ -54,18 +57,47 @@ impl Growth {
         let (block, at) = superblock.place();
         let mut bytes = [0; SUPERBLOCK_BYTES];
         let read = store.borrow_mut().read_part(block, at, &mut bytes);
-        read.map_err(|error| match error {
-            StoreError::Disk(error) => MountError::Disk(error),
-            _ => MountError::Refused(Ext4ErrorKind::Io),
-        })?;
+        read.map_err(mount_error)?;
+        let shape = Shape::parse(&bytes);
+        if let Some(shape) = &shape {
+            let bitmaps = bitmaps(&mut store.borrow_mut(), shape).map_err(mount_error)?;
+            store.borrow_mut().watch_bitmaps(bitmaps);
+        }
         Ok(Self {
-            shape: Shape::parse(&bytes),
+            shape,
             cursor: 0,
             unseen: BTreeSet::new(),
             taken: 0,
             known: BTreeSet::new(),
         })
     }
+}
+
+fn mount_error(error: StoreError) -> MountError {
+    match error {
+        StoreError::Disk(error) => MountError::Disk(error),
+        _ => MountError::Refused(Ext4ErrorKind::Io),
+    }
+}
+
+/// Where the bitmaps of blocks are, in runs.
+fn bitmaps<D: Disk>(store: &mut Store<D>, shape: &Shape) -> Result<Vec<Range<u64>>, StoreError> {
+    let mut blocks = Vec::new();
+    for group in 0..shape.groups() {
+        let (block, at, length) = shape.descriptor_place(group);
+        let mut descriptor = [0; 64];
+        store.read_part(block, at, &mut descriptor[..length])?;
+        blocks.push(Group::bitmap_block_of(&descriptor[..length]));
+    }
+    blocks.sort_unstable();
+    let mut runs: Vec<Range<u64>> = Vec::new();
+    for block in blocks {
+        match runs.last_mut() {
+            Some(last) if last.end == block => last.end += 1,
+            _ => runs.push(block..block + 1),
+        }
+    }
+    Ok(runs)
 }
 
 /// What is to be written besides the data.
@@ -348,6 +380,7 @@ fn write_data<D: Disk>(
     data: Source<'_>,
 ) -> Result<(), StoreError> {
     let size = store.block_size();
+    let added: u64 = runs.iter().map(|run| run.length).sum();
     let mut done = 0;
     while done < data.len() {
         let at = offset + done as u64;
@@ -357,21 +390,24 @@ fn write_data<D: Disk>(
         let left = data.len() - done;
         let whole = left.min(follow as usize * size) / size * size;
         let is_new = runs.first().is_some_and(|run| block >= run.logical);
-        let part = if skip == 0 && whole != 0 {
-            store.write(physical, data.part(done, whole))?;
+        let is_whole = skip == 0 && whole != 0;
+        let part = if is_whole {
             whole
         } else {
-            let part = left.min(size - skip);
-            if is_new {
-                // What is behind the end of a file is zero.
-                let mut bytes = vec![0; size];
-                bytes[..part].copy_from_slice(&data.part(done, part).to_vec());
-                store.write(physical, &bytes)?;
-            } else {
-                store.patch_block(physical, skip, data.part(done, part))?;
-            }
-            part
+            left.min(size - skip)
         };
+        let bytes = data.part(done, part);
+        match (is_new, is_whole) {
+            (true, true) if added >= FRESH_BLOCKS_MIN => store.write_fresh(physical, bytes)?,
+            (_, true) => store.write(physical, bytes)?,
+            (true, false) => {
+                // What is behind the end of a file is zero.
+                let mut bytes = bytes.to_vec();
+                bytes.resize(size, 0);
+                store.write(physical, &bytes)?;
+            }
+            (false, false) => store.patch_block(physical, skip, bytes)?,
+        }
         done += part;
     }
     Ok(())

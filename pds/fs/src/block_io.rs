@@ -52,6 +52,7 @@ impl<D: Disk> BlockIo for StoreIo<D> {
         let mut store = self.store.borrow_mut();
         let block = sector.raw();
         let bytes = &buffer[..count as usize * self.superblock.block_size];
+        store.note_freed(block, bytes).map_err(refused)?;
         match self.superblock_in(block, count) {
             Some(range) => {
                 let mut copy = Vec::from(bytes);

@@ -172,7 +172,9 @@ impl<D: Disk> Service<D> {
         'batch: loop {
             let before = finished.len();
             for client in 0..self.clients.len() {
-                if finished.len() >= BATCH_MAX || self.group_is_full() {
+                // A mount may leave a full group behind.
+                let is_full = !finished.is_empty() && self.group_is_full();
+                if is_full || finished.len() >= BATCH_MAX {
                     break 'batch;
                 }
                 let taken = finished.iter().filter(|one| one.client == client).count();

@@ -12,6 +12,9 @@
 //!    then *clean*, and evicted when room is needed.
 //! 4. the disk.
 //!
+//! Contents of blocks that were allocated for them go home before their transaction (module `fresh`), and are
+//! clean once that is committed.
+//!
 //! All copies live in the memory shared with the disk, in slots of one block. What is in the slots of set 3
 //! is also said in an [`Index`] that outlives us: the next life finds everything that was committed, dirty
 //! or clean, and drops the rest ([`Store::restore`]). Without it, what counts is in the journal.
@@ -19,6 +22,7 @@
 //! An error of the disk while a transaction is written leaves us not knowing what is on the disk: the
 //! store then refuses everything until it is opened anew.
 
+mod fresh;
 mod preserved;
 mod staged;
 mod staging;
@@ -26,6 +30,7 @@ mod table;
 mod transactions;
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use jbd2::{BlockDevice, Journal, JournalError, Survey};
 use recovery::fault_point;
@@ -34,7 +39,7 @@ use sel4_shared_memory::{Crc32c, SharedMut};
 use crate::disk::{Disk, DiskError};
 use crate::index::{Entry, Geometry, Index, Intent, Progress};
 use crate::raw::RawBlocks;
-use staged::Staged;
+use staged::Level;
 use table::Table;
 
 /// Why a block could not be read, or a transaction not be written.
@@ -109,6 +114,8 @@ pub struct Counters {
     pub checkpoints: u64,
     /// Blocks written home.
     pub home_blocks: u64,
+    /// Blocks written home before their transaction, past the journal.
+    pub fresh_blocks: u64,
     /// Blocks found in memory.
     pub hits: u64,
     /// Blocks read from the disk.
@@ -136,8 +143,8 @@ pub struct Store<D: Disk> {
     slots: Vec<Slot>,
     free: Vec<u32>,
     hand: usize,
-    operation: Staged,
-    group: Staged,
+    operation: Level,
+    group: Level,
     cache: Table,
     index: Option<Index>,
     /// Number of the last committed transaction, and of the last one that is at home.
@@ -146,6 +153,10 @@ pub struct Store<D: Disk> {
     dirty: usize,
     /// Commit blocks written since the last flush.
     unflushed: bool,
+    /// The last transaction has freed blocks, and its commit block may not be durable.
+    freed_by_last: bool,
+    /// Where the file system's bitmaps of blocks are, once that is known.
+    bitmaps: Option<Vec<Range<u64>>>,
     failed: bool,
     seconds: u64,
     counters: Counters,
@@ -174,14 +185,16 @@ impl<D: Disk> Store<D> {
             slots: alloc::vec![Slot::FREE; count],
             free: (0..count as u32).rev().collect(),
             hand: 0,
-            operation: Staged::default(),
-            group: Staged::default(),
+            operation: Level::default(),
+            group: Level::default(),
             cache: Table::new(count),
             index,
             version: 0,
             home: 0,
             dirty: 0,
             unflushed: false,
+            freed_by_last: false,
+            bitmaps: None,
             failed: false,
             seconds: 0,
             counters: Counters::default(),
@@ -219,6 +232,7 @@ impl<D: Disk> Store<D> {
         self.dirty = survey.blocks();
         // Whether the last life has flushed, nobody knows.
         self.unflushed = true;
+        self.freed_by_last = true;
         Ok(true)
     }
 
@@ -457,11 +471,19 @@ impl<D: Disk> Store<D> {
         !self.group.is_empty()
     }
 
-    /// Blocks that wait for [`Store::commit`], in percent of the largest transaction.
+    /// Most slots that may wait for a commit.
+    fn staged_max(&self) -> usize {
+        (self.slots.len() / 2).max(1)
+    }
+
+    /// Blocks that wait for [`Store::commit`], in percent of the largest transaction, or of the slots for
+    /// them.
     pub fn group_percent(&self) -> usize {
         if self.group.is_empty() {
             return 0;
         }
-        self.group.len() * 100 / self.journal.transaction_blocks_max().max(1)
+        let room = self.journal.transaction_blocks_max().max(1);
+        let of_room = self.group.journalled.len() * 100 / room;
+        of_room.max(self.group.len() * 100 / self.staged_max())
     }
 }

@@ -301,6 +301,77 @@ fn power_cut_at_random_writes() {
     }
 }
 
+/// Steps in which blocks come and go: written past the journal, overwritten through it, freed with and
+/// without a flush, and taken again.
+fn steps_that_reuse_blocks(random: &mut Random) -> Vec<Step> {
+    let path = || "/f".to_owned();
+    let other = || "/g".to_owned();
+    let mut steps = vec![Step::CreateNew(path()), Step::CreateNew(other())];
+    let mut fill = 0;
+    for _ in 0..30 {
+        let mut bytes = |length: u64| {
+            fill += 1;
+            vec![fill; length as usize]
+        };
+        steps.push(Step::Append(path(), bytes(20_000 + random.below(60_000))));
+        if random.below(2) == 0 {
+            steps.push(Step::Overwrite(path(), 5_000, bytes(random.below(15_000))));
+        }
+        if random.below(2) == 0 {
+            steps.push(Step::Sync);
+        }
+        match random.below(4) {
+            0 => steps.push(Step::Rename(other(), path())),
+            1 => steps.push(Step::Unlink(path())),
+            _ => steps.push(Step::Truncate(path(), random.below(9_000))),
+        }
+        if random.below(2) == 0 {
+            steps.push(Step::Sync);
+        }
+        // Refused where it is there already.
+        steps.extend([Step::CreateNew(path()), Step::CreateNew(other())]);
+        steps.push(Step::Append(path(), bytes(20_000 + random.below(30_000))));
+        steps.push(Step::Append(other(), bytes(17_000)));
+    }
+    steps
+}
+
+/// Blocks that are written before their transaction are never seen without it, and never harm who had them
+/// before: kills and cuts around each of these writes.
+#[test]
+fn fresh_blocks_harm_nobody() {
+    if !image::have_tools() {
+        return;
+    }
+    for run in 0..3 {
+        let mut random = Random::new(seed() * 31 + run);
+        let recording = record_steps(run, steps_that_reuse_blocks(&mut random));
+        let counters = recording.world.borrow_mut().counters();
+        let counts = (counters.fresh_blocks, counters.journal_blocks);
+        assert!(counts.0 > 300 && counts.1 > 600, "{counters:?}");
+        let world = recording.world.borrow();
+        let media = world.media.borrow();
+        for number in 0..trials() * 4 {
+            let at = random.below(media.events.len() as u64 + 1) as usize;
+            let context = format!("seed {} run {run} at {at}", seed());
+            let acknowledged = recording.acknowledged_by(at);
+            let killed = media.killed_at(at, 512 * random.below(8) as usize);
+            recording.check(&killed, acknowledged, acknowledged + 1, &context);
+            let percent = [10, 50, 90][random.below(3) as usize];
+            let cut = media.cut_at(at, percent, &mut random);
+            let bounds = (recording.durable_by(at), acknowledged + 1);
+            let context = format!("{context}, cut, {percent} %");
+            recording.check(&cut, bounds.0, bounds.1, &context);
+            if number % 15 == 0 {
+                check_by_host(&recording, &cut, bounds, &context);
+            }
+            if number % 10 == 0 {
+                recording.check_second_cut(&cut, &mut random, bounds, &context);
+            }
+        }
+    }
+}
+
 /// The harness finds a service that forgets the flush before blocks go home: the same cuts of the same run,
 /// with and without that flush.
 #[test]

@@ -35,6 +35,9 @@ fn script() -> Vec<Step> {
         Step::Append(name("/e"), file(b'e', 36_000)),
         Step::Unlink(name("/a")),
         Step::Append(name("/e"), file(b'f', 20_000)),
+        Step::Overwrite(name("/e"), 3_000, file(b'g', 30_000)),
+        Step::Truncate(name("/e"), 9_000),
+        Step::Append(name("/e"), file(b'h', 30_000)),
         Step::Link(name("/e"), name("/d0/f1")),
         Step::Symlink(name("d0/f1"), name("/l")),
         Step::Chmod(name("/l"), 0o600),
@@ -86,7 +89,7 @@ fn killed_at_every_store() {
     let steps = world.borrow().life.steps_made() - before;
     let counters = world.borrow_mut().counters();
     assert!(
-        counters.checkpoints > 2 && counters.misses > 10,
+        counters.checkpoints > 2 && counters.misses > 10 && counters.fresh_blocks > 50,
         "{counters:?}"
     );
     let (mut redone, mut lives) = (0, 0);

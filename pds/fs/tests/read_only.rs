@@ -157,3 +157,35 @@ fn a_disk_that_begins_to_fail_loses_nothing_that_was_acknowledged() {
         image::check(&again.borrow().image(), true).unwrap();
     }
 }
+
+/// Each write of an operation whose data go past the journal is the first one that fails.
+#[test]
+fn a_fresh_block_that_cannot_be_written_is_acknowledged_to_nobody() {
+    if !image::have_tools() {
+        return;
+    }
+    let disk = image::make(16, &["-b", "1024", "-J", "size=1"]);
+    let mut refused = 0;
+    for left in 1.. {
+        let world = World::new(disk.clone(), 1);
+        let fs = client(&world, 0);
+        fs.write("/known", b"known").unwrap();
+        let mut file = File::create(&fs, "/new").unwrap();
+        world.borrow().media.borrow_mut().writes_left = Some(left);
+        let written = embedded_io::Write::write(&mut file, &[7; 40_000]);
+        if written.is_ok() {
+            // The last one is a part of a block.
+            assert_eq!(world.borrow_mut().counters().fresh_blocks, 39);
+            break;
+        }
+        refused += 1;
+        assert_eq!(written.map(|_| ()), is(Errno::Io), "{left} writes");
+        assert_eq!(file.metadata().map(|found| found.len()), Ok(0));
+        let again = World::new(world.borrow().image(), 1);
+        let found = client(&again, 0).read("/new").unwrap();
+        // The transaction that failed may be there after all.
+        assert!([vec![], vec![7; 40_000]].contains(&found), "{left} writes");
+        image::check(&again.borrow().image(), true).unwrap();
+    }
+    assert!(refused > 10, "it failed {refused} times");
+}

@@ -3,10 +3,10 @@
 
 //! Journal on disk in the format of JBD2, so that `e2fsck` and Linux replay what we wrote.
 //!
-//! Every block that a transaction changes goes through the journal, file data too. So replaying the
-//! transactions in order always gives the right blocks, and this writer never needs revoke records;
-//! replay honours them, because Linux may have left some. Checksums are version 3 (CRC-32C in every
-//! descriptor, for every block and in the commit block).
+//! Whatever is in the journal must not be written anywhere else until it is checkpointed; the caller sees to
+//! that. So replaying the transactions in order always gives the right blocks, and this writer never
+//! needs revoke records; replay honours them, because Linux may have left some. Checksums are
+//! version 3 (CRC-32C in every descriptor, for every block and in the commit block).
 //!
 //! What this crate decides: the bytes in the journal, when a flush separates them, and what a replay
 //! writes home. It does not know ext4: the caller says where the journal's blocks are, keeps

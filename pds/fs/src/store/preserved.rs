@@ -140,6 +140,7 @@ impl<D: Disk> Store<D> {
         store.home = progress.home;
         // Whether the last life has flushed, nobody knows.
         store.unflushed = true;
+        store.freed_by_last = true;
         let mut index = store.index.take();
         let taken = index.as_mut().and_then(|index| store.take_entries(index));
         if taken.is_none() || store.slots.len() != geometry.slots {
@@ -180,7 +181,7 @@ impl<D: Disk> Store<D> {
                     self.free.push(slot);
                     continue;
                 }
-                State::Staged => self.group.insert(entry.block, slot),
+                State::Staged => self.group.journalled.insert(entry.block, slot),
                 _ => self.cache.insert(entry.block, slot),
             };
             self.dirty += usize::from(state == State::Dirty);
@@ -194,7 +195,10 @@ impl<D: Disk> Store<D> {
                 self.keep_newer(index, other, slot)?;
             }
         }
-        let complete = intent.is_none_or(|intent| intent.blocks as usize == self.group.len());
+        // Whether it has freed anything, nobody knows.
+        self.group.freed = !self.group.is_empty();
+        let complete =
+            intent.is_none_or(|intent| intent.blocks as usize == self.group.journalled.len());
         self.seconds = intent.map_or(0, |intent| intent.seconds);
         complete.then_some(())
     }
@@ -210,7 +214,7 @@ impl<D: Disk> Store<D> {
         };
         let Slot { block, state, .. } = self.slots[kept as usize];
         if state == State::Staged {
-            self.group.insert(block, kept);
+            self.group.journalled.insert(block, kept);
         } else {
             self.cache.insert(block, kept);
         }
@@ -227,7 +231,7 @@ impl<D: Disk> Store<D> {
     ///
     /// When the disk fails.
     pub fn finish_last_transaction(&mut self) -> Result<(), StoreError> {
-        let slots = self.group.slots().to_vec();
+        let slots = self.group.journalled.slots().to_vec();
         if slots.is_empty() {
             return Ok(());
         }

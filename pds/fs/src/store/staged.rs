@@ -42,6 +42,13 @@ impl Staged {
         }
     }
 
+    /// Forgets a block; returns its slot.
+    pub fn remove(&mut self, block: u64) -> Option<u32> {
+        let index = self.blocks.binary_search(&block).ok()?;
+        self.blocks.remove(index);
+        Some(self.slots.remove(index))
+    }
+
     /// The blocks, in their order.
     pub fn blocks(&self) -> &[u64] {
         &self.blocks
@@ -77,6 +84,45 @@ impl Staged {
     }
 }
 
+/// What an operation has written, or a group of them. A block is in one of the two.
+#[derive(Debug, Default)]
+pub struct Level {
+    /// What goes through the journal.
+    pub journalled: Staged,
+    /// Contents of blocks that were allocated for them, which go home at once.
+    pub fresh: Staged,
+    /// Blocks were freed.
+    pub freed: bool,
+}
+
+impl Level {
+    /// The slot of a block.
+    #[inline]
+    pub fn get(&self, block: u64) -> Option<u32> {
+        let found = self.journalled.get(block);
+        found.or_else(|| self.fresh.get(block))
+    }
+
+    /// Whether nothing was written.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.journalled.is_empty() && self.fresh.is_empty()
+    }
+
+    /// How many blocks there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.journalled.len() + self.fresh.len()
+    }
+
+    /// Forgets all; keeps its memory.
+    pub fn clear(&mut self) {
+        self.journalled.clear();
+        self.fresh.clear();
+        self.freed = false;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::collections::BTreeMap;
@@ -96,6 +142,8 @@ mod tests {
                 assert_eq!(staged.get(block), map.get(&block).copied());
             }
         }
+        assert_eq!(staged.remove(13), map.remove(&13));
+        assert_eq!(staged.remove(13), None);
         assert!(staged.iter().eq(map.into_iter()));
         staged.clear();
         assert!(staged.is_empty() && staged.get(3).is_none());

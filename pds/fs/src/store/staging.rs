@@ -35,7 +35,7 @@ impl<D: Disk> Store<D> {
                 None => {
                     let slot = self.take_slot()?;
                     self.slots[slot as usize] = Slot::new(block, State::Staged);
-                    self.operation.insert(block, slot);
+                    self.operation.journalled.insert(block, slot);
                     slot
                 }
             };
@@ -102,7 +102,7 @@ impl<D: Disk> Store<D> {
         memory.copy_from(at, &source, from, size);
         bytes.put(memory, at + skip);
         self.slots[new as usize] = Slot::new(block, State::Staged);
-        self.operation.insert(block, new);
+        self.operation.journalled.insert(block, new);
         Ok(())
     }
 }

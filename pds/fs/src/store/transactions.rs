@@ -15,9 +15,15 @@ impl<D: Disk> Store<D> {
     /// Drops what the running operation wrote.
     pub fn abort_operation(&mut self) {
         let mut dropped = core::mem::take(&mut self.operation);
-        dropped.slots().iter().for_each(|slot| self.release(*slot));
+        self.release_all(&dropped);
         dropped.clear();
         self.operation = dropped;
+    }
+
+    fn release_all(&mut self, level: &Level) {
+        for staged in [&level.journalled, &level.fresh] {
+            staged.slots().iter().for_each(|slot| self.release(*slot));
+        }
     }
 
     /// Whether the disk has ever said that it failed.
@@ -29,7 +35,7 @@ impl<D: Disk> Store<D> {
     pub fn give_up(&mut self) {
         self.abort_operation();
         let dropped = core::mem::take(&mut self.group);
-        dropped.slots().iter().for_each(|slot| self.release(*slot));
+        self.release_all(&dropped);
         self.failed = true;
     }
 
@@ -44,11 +50,13 @@ impl<D: Disk> Store<D> {
             return Ok(());
         }
         let room = self.journal.transaction_blocks_max();
-        if self.operation.len() > room {
+        if self.operation.journalled.len() > room {
             self.abort_operation();
             return Err(StoreError::TooLarge);
         }
-        if self.operation.len() + self.group.len() > room {
+        let journalled = self.operation.journalled.len() + self.group.journalled.len();
+        let staged = self.operation.len() + self.group.len();
+        if journalled > room || staged > self.staged_max() {
             self.commit()?;
         }
         if self.group.is_empty() {
@@ -56,11 +64,19 @@ impl<D: Disk> Store<D> {
             return Ok(());
         }
         let mut done = core::mem::take(&mut self.operation);
-        for (block, slot) in done.iter() {
-            if let Some(old) = self.group.insert(block, slot) {
+        for (block, slot) in done.journalled.iter() {
+            let old = self.group.journalled.insert(block, slot);
+            let old = old.or_else(|| self.group.fresh.remove(block));
+            if let Some(old) = old {
                 self.release(old);
             }
         }
+        for (block, slot) in done.fresh.iter() {
+            if let Some(old) = self.group.fresh.insert(block, slot) {
+                self.release(old);
+            }
+        }
+        self.group.freed |= done.freed;
         done.clear();
         self.operation = done;
         Ok(())
@@ -78,9 +94,11 @@ impl<D: Disk> Store<D> {
         if self.group.is_empty() {
             return Ok(());
         }
-        if !self.journal.fits(self.group.len()) {
+        if !self.journal.fits(self.group.journalled.len()) {
             self.checkpoint()?;
         }
+        self.write_fresh_home()
+            .inspect_err(|_| self.failed = true)?;
         fault_point!("fs.before_journal");
         self.announce();
         fault_point!("fs.after_intent");
@@ -97,9 +115,9 @@ impl<D: Disk> Store<D> {
             return;
         }
         let version = self.version + 1;
-        let count = self.group.len();
+        let count = self.group.journalled.len();
         for index in 0..count {
-            self.enter(self.group.slots()[index], version);
+            self.enter(self.group.journalled.slots()[index], version);
         }
         fault_point!("fs.before_intent");
         let intent = Intent {
@@ -115,10 +133,10 @@ impl<D: Disk> Store<D> {
     /// Writes the group to the journal and makes it the newest committed transaction.
     pub(super) fn write_group(&mut self, seconds: u64) -> Result<(), StoreError> {
         let before = self.journal.position();
-        let group = core::mem::take(&mut self.group);
+        let group = core::mem::take(&mut self.group.journalled);
         let written = self.write_journal(group.blocks(), group.slots(), seconds);
         let count = group.len();
-        self.group = group;
+        self.group.journalled = group;
         let written = written.and_then(|()| Ok(self.raw.wait()?));
         fault_point!("fs.after_commit_block");
         if let Err(error) = written {
@@ -133,6 +151,8 @@ impl<D: Disk> Store<D> {
             });
         }
         self.unflushed = true;
+        // The barrier has made all before it durable.
+        self.freed_by_last = self.group.freed;
         self.counters.commits += 1;
         self.counters.journal_blocks += count as u64;
         self.version += 1;
@@ -168,18 +188,27 @@ impl<D: Disk> Store<D> {
 
     fn publish_group(&mut self) {
         let mut group = core::mem::take(&mut self.group);
-        for (block, slot) in group.iter() {
-            self.slots[slot as usize].state = State::Dirty;
+        for (block, slot) in group.journalled.iter() {
             self.dirty += 1;
-            if let Some(old) = self.cache.insert(block, slot) {
-                if self.slots[old as usize].state == State::Dirty {
-                    self.dirty -= 1;
-                }
-                self.release(old);
-            }
+            self.publish(block, slot, State::Dirty);
+        }
+        for (block, slot) in group.fresh.iter() {
+            self.publish(block, slot, State::Clean);
+            // It is at home; so the next life may find it here from now on.
+            self.enter(slot, 0);
         }
         group.clear();
         self.group = group;
+    }
+
+    fn publish(&mut self, block: u64, slot: u32, state: State) {
+        self.slots[slot as usize].state = state;
+        if let Some(old) = self.cache.insert(block, slot) {
+            if self.slots[old as usize].state == State::Dirty {
+                self.dirty -= 1;
+            }
+            self.release(old);
+        }
     }
 
     /// Makes all that was committed durable.
@@ -191,6 +220,7 @@ impl<D: Disk> Store<D> {
         if self.unflushed {
             self.raw.flush().inspect_err(|_| self.failed = true)?;
             self.unflushed = false;
+            self.freed_by_last = false;
         }
         Ok(())
     }
