@@ -157,6 +157,8 @@ impl<S: Service> Watch<S> {
                 let due = self.periods_until(now);
                 if self.periodic_fired > due {
                     self.counts.early += self.periodic_fired - due;
+                    // Each is one mistake, however long ago it was.
+                    self.periodic_fired = due;
                 }
                 continue;
             }

@@ -28,6 +28,8 @@ use vitals::Seen;
 const START_FACTOR: u64 = 10;
 /// A child that counts its progress on may be without an answer for so many times the timeout.
 const DEAF_FACTOR: u64 = 70;
+/// Questions in which a child's own work may stand still, at least.
+const ASKED_MIN: u64 = 2;
 /// Questions in a row at which a child found something late.
 const LATE_MAX: u64 = 2;
 /// So many hangs in a row without one answer in between are too many.
@@ -235,7 +237,10 @@ impl Watched {
         }
         let own_ms = self.own_ms.map_or(0, |age| age + counted_ms);
         self.own_ms = (self.last.own > 0).then_some(own_ms);
-        if (timeout > 0 && self.last.late_work >= LATE_MAX) || is_over(own_ms) {
+        // Children say so when they are asked.
+        let is_asked = own_ms >= ASKED_MIN * u64::from(self.policy.heartbeat_ms);
+        let own_is_over = is_asked && is_over(own_ms);
+        if (timeout > 0 && self.last.late_work >= LATE_MAX) || own_is_over {
             return Some(Hang::StuckQueue);
         }
         if !self.last.waits && self.last.outstanding == 0 {

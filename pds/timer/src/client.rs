@@ -164,9 +164,10 @@ impl Client {
         self.queues.iter().map(Queue::len).sum()
     }
 
-    /// Whether there is more to look at than the credit allowed the last time.
-    pub fn wants_another_look(&self) -> bool {
-        self.behind[LOOKING]
+    /// Whether there is more to look at: what the credit did not allow the last time, or changes that nobody
+    /// has told us of.
+    pub fn has_news(&self) -> bool {
+        self.behind[LOOKING] || self.pages.timers.word(CHANGE_TAIL) != self.changes_seen
     }
 
     /// Takes over what the client has changed in its page. Bounded by the client's credit; when

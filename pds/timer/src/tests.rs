@@ -226,6 +226,23 @@ fn a_late_service_counts_every_period_once() {
     assert_eq!(client.fired(timer), Ok(1));
 }
 
+/// Campaign on seL4 release, seed 1, trial 1256: nobody told the service of a timer, and its client slept on it.
+#[test]
+fn a_lost_notification_is_made_up_for_at_the_next_event() {
+    let system = System::new(2);
+    let mut service = system.start(&Life::endless());
+    let mut client = system.client(0);
+    service.run(|_| true);
+    let timer = client.every(ms(1)).unwrap();
+    service.run(|client| client == 1);
+    let now = client.clock().now();
+    system.run_until(
+        &mut service,
+        (now + Duration::from_micros(2_500)).as_nanos(),
+    );
+    assert_eq!(client.fired(timer), Ok(2));
+}
+
 /// What a client has armed, and may expect.
 struct Expected {
     timer: Timer,

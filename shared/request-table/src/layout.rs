@@ -309,7 +309,7 @@ impl<T> Layout<T> {
     }
 
     #[inline(always)]
-    fn checksum(stamp: Stamp, body: &T) -> u32
+    pub(crate) fn checksum(stamp: Stamp, body: &T) -> u32
     where
         T: IntoBytes + Immutable,
     {

@@ -18,8 +18,8 @@ use crate::whole::Whole;
 pub struct Ticket {
     stamp: Stamp,
     // Words and no padding: a ticket is moved in two registers.
-    slot: u32,
-    counts: u32,
+    slot_and_counts: u32,
+    checksum: u32,
 }
 
 impl Ticket {
@@ -27,7 +27,7 @@ impl Ticket {
     #[inline]
     #[must_use]
     pub const fn slot(&self) -> Slot {
-        Slot::new(self.slot as usize)
+        Slot::new((self.slot_and_counts >> SLOT_SHIFT) as usize)
     }
 
     /// Returns the sequence number of the request. It stays the same when the request is run again.
@@ -41,7 +41,7 @@ impl Ticket {
     #[inline]
     #[must_use]
     pub const fn attempt(&self) -> u8 {
-        (self.counts & ATTEMPTS) as u8
+        (self.slot_and_counts & ATTEMPTS) as u8
     }
 
     /// Says whether the request may have been carried out before: an earlier life may have taken it, or
@@ -50,7 +50,7 @@ impl Ticket {
     #[inline]
     #[must_use]
     pub const fn may_have_run(&self) -> bool {
-        self.attempt() > 1 || self.counts & MAY_HAVE_RUN != 0
+        self.attempt() > 1 || self.slot_and_counts & MAY_HAVE_RUN != 0
     }
 
     /// Returns how many lives of the server died with this very request in hand (see
@@ -59,7 +59,15 @@ impl Ticket {
     #[inline]
     #[must_use]
     pub const fn deaths_in_hand(&self) -> u8 {
-        ((self.counts & COUNTS) >> DEATHS_SHIFT) as u8
+        ((self.slot_and_counts & COUNTS) >> DEATHS_SHIFT) as u8
+    }
+
+    /// Says whether this is the request that the ticket came with: its bytes may have changed since, in private
+    /// memory of a server that is damaged.
+    #[inline]
+    #[must_use]
+    pub fn is_for<R: IntoBytes + Immutable>(&self, request: &R) -> bool {
+        self.checksum == Layout::checksum(self.stamp, request)
     }
 }
 
@@ -306,6 +314,7 @@ where
             self.misbehaviour_count += 1;
             return None;
         };
+        let checksum = Layout::checksum(stamp, &request);
         self.taken |= slot.bit();
         self.current[slot.index()] = stamp;
         let mut counts = self.count_attempt(slot, stamp);
@@ -317,8 +326,8 @@ where
         Some((
             Ticket {
                 stamp,
-                slot: slot.index() as u32,
-                counts,
+                slot_and_counts: (slot.index() as u32) << SLOT_SHIFT | counts,
+                checksum,
             },
             request,
         ))
@@ -436,6 +445,7 @@ const COUNTS_BITS: u32 = 16;
 const COUNTS: u32 = (1 << COUNTS_BITS) - 1;
 /// In a ticket, beside its counts.
 const MAY_HAVE_RUN: u32 = 1 << COUNTS_BITS;
+const SLOT_SHIFT: u32 = COUNTS_BITS + 1;
 
 /// Whose counts they are: 16 bits of the sequence number. Every request that is taken overwrites
 /// what its slot's last one left, so that a mistake would need 65,535 others to pass by untaken.

@@ -560,6 +560,24 @@ fn a_server_whose_completions_are_never_whole_ends() {
     }
 }
 
+/// Campaign on seL4 release, seed 1, trial 1215.
+#[test]
+fn a_request_that_was_changed_after_it_was_taken_is_told_from_the_one_that_was() {
+    let mut world = World::new(64);
+    let mut client = world.client(&Life::endless());
+    let mut server = world.server(&Life::endless());
+    for number in 0..64 {
+        client.submit(&request(number)).unwrap();
+        let (ticket, body) = server.next_request().unwrap();
+        assert!(ticket.is_for(&body) && ticket.slot().index() as u64 == number);
+        for bit in 0..8 * body.len() {
+            let mut changed = body;
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(!ticket.is_for(&changed), "bit {bit}");
+        }
+    }
+}
+
 /// One that was lost now and then is no reason to end.
 #[test]
 fn a_server_may_lose_a_completion_of_each_request() {

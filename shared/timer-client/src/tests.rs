@@ -140,6 +140,26 @@ fn a_firing_is_reported_once() {
     assert_eq!(timers.cancel(again), Err(TimerError::Stale));
 }
 
+/// Campaign on seL4 release, seed 1, trial 767: one count was stored with another generation, the next one was
+/// right again.
+#[test]
+fn firings_are_not_reported_twice_after_a_damaged_count() {
+    let pages = Pages::new();
+    let mut timers = pages.attach(&Life::endless(), Channel::default());
+    let timer = timers.every(Duration::from_millis(1)).unwrap();
+    pages.fire(timer, 7);
+    assert_eq!(timers.fired(timer), Ok(7));
+    let none = Count {
+        generation: 0,
+        fired: 8,
+    };
+    let mut page = pages.firings.shared_mut(&Life::endless());
+    firings::set_count(&mut page, timer.index(), none);
+    assert_eq!(timers.fired(timer), Ok(0));
+    pages.fire(timer, 9);
+    assert_eq!(timers.fired(timer), Ok(2));
+}
+
 #[test]
 fn a_lost_note_is_made_up_for_by_a_new_epoch() {
     let pages = Pages::new();
