@@ -226,7 +226,8 @@ fn a_late_service_counts_every_period_once() {
     assert_eq!(client.fired(timer), Ok(1));
 }
 
-/// Campaign on seL4 release, seed 1, trial 1256: nobody told the service of a timer, and its client slept on it.
+/// Campaign on seL4 release, seed 1, trial 1256: nobody told the service of a timer, and its client
+/// slept on it.
 #[test]
 fn a_lost_notification_is_made_up_for_at_the_next_event() {
     let system = System::new(2);

@@ -62,8 +62,8 @@ impl Ticket {
         ((self.slot_and_counts & COUNTS) >> DEATHS_SHIFT) as u8
     }
 
-    /// Says whether this is the request that the ticket came with: its bytes may have changed since, in private
-    /// memory of a server that is damaged.
+    /// Says whether this is the request that the ticket came with: its bytes may have changed since, in
+    /// private memory of a server that is damaged.
     #[inline]
     #[must_use]
     pub fn is_for<R: IntoBytes + Immutable>(&self, request: &R) -> bool {

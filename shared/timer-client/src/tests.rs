@@ -140,8 +140,8 @@ fn a_firing_is_reported_once() {
     assert_eq!(timers.cancel(again), Err(TimerError::Stale));
 }
 
-/// Campaign on seL4 release, seed 1, trial 767: one count was stored with another generation, the next one was
-/// right again.
+/// Campaign on seL4 release, seed 1, trial 767: one count was stored with another generation, the next
+/// one was right again.
 #[test]
 fn firings_are_not_reported_twice_after_a_damaged_count() {
     let pages = Pages::new();

@@ -256,8 +256,8 @@ fn work_of_its_own_may_not_stand_still() {
     assert_eq!(world.until_hung(&[0, 1]).1, None);
 }
 
-/// Campaign on seL4 release, seed 1, trial 575: a supervisor whose runtime answered, and whose own code heard of
-/// nothing any more.
+/// Campaign on seL4 release, seed 1, trial 575: a supervisor whose runtime answered, and whose own code
+/// heard of nothing any more.
 #[test]
 fn one_that_answers_and_does_not_hear_is_stuck() {
     let mut world = World::new();
