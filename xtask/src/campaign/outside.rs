@@ -4,8 +4,8 @@
 //! Faults from outside the machine, through QEMU's gdbstub: the way in which others measure.
 //!
 //! PD `injector` says that a trial begins by writing a word that we watch, and judges it afterwards.
-//! Between the two we let the machine run until the victim comes along one of its fault points for a
-//! number of times that is drawn, let it go a drawn number of instructions further, and change one thing
+//! Between the two we let the machine run for a time that is drawn, and then until the victim comes along
+//! one of its fault points; we let it go a drawn number of instructions further, and change one thing
 //! ([`fault`]). Breakpoints are QEMU's: no byte of the guest is changed for them, and all time is the
 //! guest's, so a trial can be repeated.
 //!
@@ -35,8 +35,9 @@ use crate::top::qmp::Qmp;
 use crate::workspace;
 use fault::Change;
 
-/// The victim comes along its points so many times, at most, before it is hit.
-const VISITS_MAX: u64 = 4;
+/// Periods of the injector before the victim's points are watched, at most. Without breakpoints the
+/// machine is some ten times as fast.
+const DELAY_MAX: u64 = 20;
 /// Instructions from the point to the fault, at most.
 const STEPS_MAX: u64 = 160;
 /// Periods of the injector in which the victim has to come along: the slowest is asked every 20 ms.
@@ -48,7 +49,7 @@ const STOPPED_MAX: u64 = 3_000;
 const SLOW_PER_SECOND: u64 = 100;
 const STOPPED_PER_SECOND: u64 = 1;
 /// Points of the victim that are drawn for a trial.
-const POINTS_DRAWN: usize = 2;
+const POINTS_DRAWN: usize = 1;
 /// The page in which the injector tells the host how far it is.
 const CONTROL: &str = "injector_to_app_demo_control";
 /// Places where nobody does anything of interest.
@@ -92,8 +93,9 @@ struct Hunt {
     trial: u64,
     plan: Plan,
     points: Vec<u64>,
-    visits: u64,
     steps: u64,
+    /// Periods until the points are watched.
+    delay: u64,
     /// Periods that are left.
     ticks: u32,
     /// The disk is slow as long as they last: so many requests per second.
@@ -198,7 +200,7 @@ impl Outside {
         let Some(mut plan) = Plan::draw(&self.settings, trial) else {
             return Ok(());
         };
-        let visits = 1 + plan.random.below(VISITS_MAX);
+        let delay = plan.random.below(DELAY_MAX);
         let steps = plan.random.below(STEPS_MAX);
         let (ticks, per_second) = match plan.class {
             Class::SlowDevice => (1 + plan.random.below(SLOW_MAX), Some(SLOW_PER_SECOND)),
@@ -213,33 +215,33 @@ impl Outside {
             trial,
             plan,
             points,
-            visits,
             steps,
+            delay,
             ticks: ticks as u32,
             per_second,
         });
-        self.set_trap(true)
+        self.gdb.set_watchpoint(self.tick, true)?;
+        self.watch_points()
     }
 
-    /// The victim's points and the injector's periods.
-    fn set_trap(&mut self, on: bool) -> Result<()> {
-        let Some(hunt) = &self.hunt else {
-            return Ok(());
-        };
-        self.gdb.set_watchpoint(self.tick, on)?;
-        if hunt.per_second.is_some() {
-            return Ok(());
+    /// Watches the victim's points from when that was drawn.
+    fn watch_points(&mut self) -> Result<()> {
+        match &self.hunt {
+            Some(hunt) if hunt.delay == 0 && hunt.per_second.is_none() => {
+                set_points(&mut self.gdb, hunt, true)
+            }
+            _ => Ok(()),
         }
-        for point in &hunt.points {
-            self.gdb.set_breakpoint(*point, on)?;
-        }
-        Ok(())
     }
 
     fn on_tick(&mut self, qmp: &mut Qmp) -> Result<()> {
         let Some(hunt) = &mut self.hunt else {
             return Ok(());
         };
+        if hunt.delay > 0 && hunt.per_second.is_none() {
+            hunt.delay -= 1;
+            return self.watch_points();
+        }
         hunt.ticks = hunt.ticks.saturating_sub(1);
         if hunt.ticks > 0 {
             return Ok(());
@@ -253,13 +255,9 @@ impl Outside {
     }
 
     fn on_victim(&mut self, qmp: &mut Qmp) -> Result<()> {
-        let Some(hunt) = &mut self.hunt else {
+        let Some(hunt) = &self.hunt else {
             return Ok(());
         };
-        hunt.visits = hunt.visits.saturating_sub(1);
-        if hunt.visits > 0 {
-            return Ok(());
-        }
         let (trial, steps, victim) = (hunt.trial, hunt.steps, hunt.plan.victim);
         let mut plan = hunt.plan.clone();
         let change = fault::make(&mut self.gdb, &mut plan, &self.programs[victim], steps)?;
@@ -278,8 +276,10 @@ impl Outside {
 
     /// Tells the injector that this trial has its fault, or has none.
     fn over(&mut self, trial: u64, change: Option<Change>) -> Result<()> {
-        self.set_trap(false)?;
-        self.hunt = None;
+        self.gdb.set_watchpoint(self.tick, false)?;
+        if let Some(hunt) = self.hunt.take().filter(|hunt| hunt.delay == 0) {
+            set_points(&mut self.gdb, &hunt, false)?;
+        }
         let made = change.map(|change| Made {
             trial,
             is_made: true,
@@ -313,6 +313,15 @@ impl Outside {
             }
         })
     }
+}
+
+/// Sets or removes the breakpoints of a hunt that has any.
+fn set_points(gdb: &mut Gdb, hunt: &Hunt, on: bool) -> Result<()> {
+    let points = hunt.points.iter().filter(|_| hunt.per_second.is_none());
+    for point in points {
+        gdb.set_breakpoint(*point, on)?;
+    }
+    Ok(())
 }
 
 fn connect(socket: &Path) -> Result<Gdb> {
