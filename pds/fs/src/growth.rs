@@ -13,7 +13,11 @@ use alloc::vec::Vec;
 use jbd2::checksum::{SEED, crc32c};
 use rsext4::Ext4Timestamp;
 
-use crate::layout::{get_u16, get_u32, put_u16, put_u32};
+use crate::layout::{
+    BLOCKS_HIGH, BLOCKS_LOW, DESCRIPTOR_SIZE, EXTENT_MAGIC, FEATURE_COMPAT, FEATURE_INCOMPAT,
+    FEATURE_RO_COMPAT, FIRST_DATA_BLOCK, INODE_SIZE, INODES_PER_GROUP, LOG_BLOCK_SIZE,
+    RO_COMPAT_METADATA_CHECKSUM, get_u16, get_u32, put_u16, put_u32,
+};
 
 /// Features of the superblock with which growing a file changes nothing but what is changed here.
 const INCOMPAT_KNOWN: u32 = 0x2 | 0x4 | INCOMPAT_EXTENTS | INCOMPAT_64BIT | 0x200 | INCOMPAT_SEED;
@@ -21,15 +25,16 @@ const INCOMPAT_EXTENTS: u32 = 0x40;
 const INCOMPAT_64BIT: u32 = 0x80;
 const INCOMPAT_SEED: u32 = 0x2000;
 /// Among these: large files, huge files, metadata checksums. Not: quotas, clusters, the old checksums.
-const RO_COMPAT_KNOWN: u32 = 0x1 | LARGE_FILE | HUGE_FILE | 0x20 | 0x40 | METADATA_CHECKSUM;
+const RO_COMPAT_KNOWN: u32 =
+    0x1 | LARGE_FILE | HUGE_FILE | 0x20 | 0x40 | RO_COMPAT_METADATA_CHECKSUM;
 const LARGE_FILE: u32 = 0x2;
 const HUGE_FILE: u32 = 0x8;
-const METADATA_CHECKSUM: u32 = 0x400;
 const ORPHAN_FILE: u32 = 0x1000;
 
+/// In the superblock.
+const BLOCKS_PER_GROUP: usize = 0x20;
 /// In a group's flags: its bitmap has never been written.
 const BLOCK_UNINIT: u16 = 2;
-const EXTENT_MAGIC: u16 = 0xf30a;
 const HEAD_BYTES: usize = 12;
 const ENTRY_BYTES: usize = 12;
 /// Most blocks of an extent that is written.
@@ -57,8 +62,9 @@ pub struct Shape {
 impl Shape {
     /// Reads the superblock; `None` when files of this file system only `rsext4` can let grow.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        let (compat, incompat) = (get_u32(bytes, 0x5c), get_u32(bytes, 0x60));
-        let ro_compat = get_u32(bytes, 0x64);
+        let compat = get_u32(bytes, FEATURE_COMPAT);
+        let incompat = get_u32(bytes, FEATURE_INCOMPAT);
+        let ro_compat = get_u32(bytes, FEATURE_RO_COMPAT);
         let known = incompat & !INCOMPAT_KNOWN == 0
             && incompat & INCOMPAT_EXTENTS != 0
             && ro_compat & !RO_COMPAT_KNOWN == 0
@@ -68,24 +74,24 @@ impl Shape {
             return None;
         }
         let wide = incompat & INCOMPAT_64BIT != 0;
-        let high = if wide { get_u32(bytes, 0x150) } else { 0 };
+        let high = if wide { get_u32(bytes, BLOCKS_HIGH) } else { 0 };
         let seed = if incompat & INCOMPAT_SEED != 0 {
             get_u32(bytes, 0x270)
         } else {
             crc32c(SEED, &bytes[0x68..0x78])
         };
         let shape = Self {
-            seed: (ro_compat & METADATA_CHECKSUM != 0).then_some(seed),
+            seed: (ro_compat & RO_COMPAT_METADATA_CHECKSUM != 0).then_some(seed),
             wide,
             huge_files: ro_compat & HUGE_FILE != 0,
-            block_size: 1024 << get_u32(bytes, 0x18).min(6),
-            first_data_block: u64::from(get_u32(bytes, 0x14)),
-            blocks: u64::from(get_u32(bytes, 0x04)) | u64::from(high) << 32,
-            blocks_per_group: u64::from(get_u32(bytes, 0x20)),
-            inodes_per_group: get_u32(bytes, 0x28),
-            inode_size: usize::from(get_u16(bytes, 0x58)),
+            block_size: 1024 << get_u32(bytes, LOG_BLOCK_SIZE).min(6),
+            first_data_block: u64::from(get_u32(bytes, FIRST_DATA_BLOCK)),
+            blocks: u64::from(get_u32(bytes, BLOCKS_LOW)) | u64::from(high) << 32,
+            blocks_per_group: u64::from(get_u32(bytes, BLOCKS_PER_GROUP)),
+            inodes_per_group: get_u32(bytes, INODES_PER_GROUP),
+            inode_size: usize::from(get_u16(bytes, INODE_SIZE)),
             descriptor_size: if wide {
-                usize::from(get_u16(bytes, 0xfe))
+                usize::from(get_u16(bytes, DESCRIPTOR_SIZE))
             } else {
                 32
             },

@@ -27,10 +27,10 @@ const COMPAT_HAS_JOURNAL: u32 = 0x4;
 const INCOMPAT_RECOVER: u32 = 0x4;
 const INCOMPAT_JOURNAL_DEVICE: u32 = 0x8;
 const INCOMPAT_META_BG: u32 = 0x10;
-const RO_COMPAT_METADATA_CHECKSUM: u32 = 0x400;
+pub(crate) const RO_COMPAT_METADATA_CHECKSUM: u32 = 0x400;
 const INODE_USES_EXTENTS: u32 = 0x8_0000;
 const INODE_INLINE: u32 = 0x1000_0000;
-const EXTENT_MAGIC: u16 = 0xf30a;
+pub(crate) const EXTENT_MAGIC: u16 = 0xf30a;
 /// Deeper trees cannot exist: each level holds at least 84 entries, and blocks have 32-bit numbers.
 const EXTENT_DEPTH_MAX: u16 = 5;
 
@@ -101,19 +101,19 @@ pub struct Superblock {
 }
 
 const INODES: usize = 0x00;
-const BLOCKS_LOW: usize = 0x04;
-const FIRST_DATA_BLOCK: usize = 0x14;
-const LOG_BLOCK_SIZE: usize = 0x18;
-const INODES_PER_GROUP: usize = 0x28;
+pub(crate) const BLOCKS_LOW: usize = 0x04;
+pub(crate) const FIRST_DATA_BLOCK: usize = 0x14;
+pub(crate) const LOG_BLOCK_SIZE: usize = 0x18;
+pub(crate) const INODES_PER_GROUP: usize = 0x28;
 const MAGIC_AT: usize = 0x38;
 const STATE: usize = 0x3a;
-const INODE_SIZE: usize = 0x58;
-const FEATURE_COMPAT: usize = 0x5c;
-const FEATURE_INCOMPAT: usize = 0x60;
-const FEATURE_RO_COMPAT: usize = 0x64;
+pub(crate) const INODE_SIZE: usize = 0x58;
+pub(crate) const FEATURE_COMPAT: usize = 0x5c;
+pub(crate) const FEATURE_INCOMPAT: usize = 0x60;
+pub(crate) const FEATURE_RO_COMPAT: usize = 0x64;
 const JOURNAL_INODE: usize = 0xe0;
-const DESCRIPTOR_SIZE: usize = 0xfe;
-const BLOCKS_HIGH: usize = 0x150;
+pub(crate) const DESCRIPTOR_SIZE: usize = 0xfe;
+pub(crate) const BLOCKS_HIGH: usize = 0x150;
 const CHECKSUM: usize = 0x3fc;
 
 impl Superblock {

@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 
 use policy::files::FilesPolicy;
 use proto::fs::Errno;
-use rsext4::{DirectoryCursor, DirectoryEntryType};
+use rsext4::DirectoryEntryType;
 
 use crate::disk::Disk;
 use crate::operations::Failure;
@@ -23,8 +23,6 @@ use crate::volume::{ROOT_INODE, Volume, errno, file_name, number, store_errno};
 
 /// Permission bits of a root folder that we make.
 const ROOT_MODE: u32 = 0o755;
-/// Entries that are asked of `rsext4` at once.
-const ENTRIES_AT_ONCE: usize = 32;
 
 /// What a client may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,21 +213,13 @@ impl<D: Disk> Volume<D> {
         };
         count(self, root)?;
         while let Some(folder) = folders.pop() {
-            let mut cursor = DirectoryCursor::Start;
-            while cursor != DirectoryCursor::End {
-                let folder = number(folder)?;
-                let entries = self.ext4.read_directory(folder, cursor, ENTRIES_AT_ONCE);
-                let entries = entries.map_err(errno)?;
-                cursor = entries
-                    .last()
-                    .map_or(DirectoryCursor::End, |last| last.next_cursor);
-                for entry in entries {
-                    let is_dots = entry.name == b"." || entry.name == b"..";
-                    if !is_dots && count(self, entry.inode.raw())? {
-                        folders.push(entry.inode.raw());
-                    }
+            self.for_each_entry(folder, &mut |volume, name, inode| {
+                let is_dots = name == b"." || name == b"..";
+                if !is_dots && count(volume, inode)? {
+                    folders.push(inode);
                 }
-            }
+                Ok(())
+            })?;
         }
         Ok(used)
     }

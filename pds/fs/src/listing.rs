@@ -1,7 +1,8 @@
 // Copyright 2026, The Kintsugi authors
 // SPDX-License-Identifier: BSD-2-Clause
 
-//! How a folder's listing and the place where it goes on are written for the client.
+//! How a folder is gone through, and how its listing and the place where that goes on are written for the
+//! client.
 
 use alloc::vec::Vec;
 
@@ -10,7 +11,38 @@ use rsext4::DirectoryCursor;
 use sel4_shared_memory::SharedMut;
 use zerocopy::IntoBytes;
 
+use crate::disk::Disk;
 use crate::request::Output;
+use crate::volume::{Volume, errno, number};
+
+/// Entries that are asked of `rsext4` at once.
+pub(crate) const ENTRIES_AT_ONCE: usize = 32;
+
+/// Is given the volume, and an entry's name and inode.
+type Visit<'a, D> = dyn FnMut(&mut Volume<D>, &[u8], u32) -> Result<(), Errno> + 'a;
+
+impl<D: Disk> Volume<D> {
+    /// Visits all that is in a folder, the two names of dots too.
+    pub(crate) fn for_each_entry(
+        &mut self,
+        folder: u32,
+        visit: &mut Visit<'_, D>,
+    ) -> Result<(), Errno> {
+        let mut cursor = DirectoryCursor::Start;
+        while cursor != DirectoryCursor::End {
+            let entries = self
+                .ext4
+                .read_directory(number(folder)?, cursor, ENTRIES_AT_ONCE);
+            let entries = entries.map_err(errno)?;
+            let last = entries.last();
+            cursor = last.map_or(DirectoryCursor::End, |last| last.next_cursor);
+            for entry in entries {
+                visit(self, &entry.name, entry.inode.raw())?;
+            }
+        }
+        Ok(())
+    }
+}
 
 /// The answer to `readdir` while it grows.
 pub(crate) struct Listing {

@@ -15,14 +15,11 @@ use sel4_shared_memory::{SharedMut, SharedRef};
 use zerocopy::IntoBytes;
 
 use crate::disk::Disk;
-use crate::listing::{Listing, decode_cursor, encode_cursor};
-use crate::path::is_ours;
+use crate::listing::{ENTRIES_AT_ONCE, Listing, decode_cursor, encode_cursor};
+use crate::path::{Place, is_ours};
 use crate::request::{Attributes, Input, Output, Request};
 use crate::source::Source;
 use crate::volume::{ROOT_INODE, Volume, errno, number};
-
-/// Entries that are asked of `rsext4` at once.
-const ENTRIES_AT_ONCE: usize = 32;
 
 fn kind_of(file_type: DirectoryEntryType) -> Kind {
     match file_type {
@@ -31,6 +28,17 @@ fn kind_of(file_type: DirectoryEntryType) -> Kind {
         DirectoryEntryType::Symlink => Kind::Symlink,
         _ => Kind::Other,
     }
+}
+
+/// Where a name is to be that is no folder's and is not there yet.
+fn new_entry(place: &Place) -> Result<(u32, &[u8]), Errno> {
+    if place.found.is_some() {
+        return Err(Errno::Exists);
+    }
+    if place.must_be_folder {
+        return Err(Errno::NoEntry);
+    }
+    place.entry()
 }
 
 fn source(region: &SharedRef, data: Input) -> Source<'_> {
@@ -294,13 +302,7 @@ impl<D: Disk> Volume<D> {
             return Err(Errno::Perm.into());
         }
         let place = self.walk(new, false)?;
-        if place.found.is_some() {
-            return Err(Errno::Exists.into());
-        }
-        if place.must_be_folder {
-            return Err(Errno::NoEntry.into());
-        }
-        let (parent, name) = place.entry()?;
+        let (parent, name) = new_entry(&place)?;
         self.link(&file, parent, name).map_err(Failure::Broken)?;
         Ok(CompletionWire::default())
     }
@@ -315,13 +317,7 @@ impl<D: Disk> Volume<D> {
             _ => {}
         }
         let place = self.walk(path, false)?;
-        if place.found.is_some() {
-            return Err(Errno::Exists.into());
-        }
-        if place.must_be_folder {
-            return Err(Errno::NoEntry.into());
-        }
-        let (parent, name) = place.entry()?;
+        let (parent, name) = new_entry(&place)?;
         let made = self.symlink(target, parent, name);
         made.map_err(Failure::Broken)?;
         Ok(CompletionWire::default())

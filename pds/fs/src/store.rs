@@ -24,6 +24,7 @@
 
 mod fresh;
 mod preserved;
+mod slots;
 mod staged;
 mod staging;
 mod table;
@@ -425,40 +426,6 @@ impl<D: Disk> Store<D> {
             Some(end) if end <= self.blocks => Ok(()),
             _ => Err(StoreError::Forbidden),
         }
-    }
-
-    /// Finds a slot for a block that is to be stored, evicting if need be.
-    fn take_slot(&mut self) -> Result<u32, StoreError> {
-        if let Some(slot) = self.free.pop() {
-            return Ok(slot);
-        }
-        // Twice around: the first round only clears the marks.
-        for _ in 0..2 * self.slots.len() {
-            let index = self.hand;
-            self.hand = (self.hand + 1) % self.slots.len();
-            let slot = &mut self.slots[index];
-            if slot.state != State::Clean {
-                continue;
-            }
-            if core::mem::take(&mut slot.used) {
-                continue;
-            }
-            let block = slot.block;
-            self.cache.remove(block);
-            self.leave(index as u32);
-            return Ok(index as u32);
-        }
-        if self.dirty == 0 || self.failed {
-            return Err(StoreError::TooLarge);
-        }
-        // Only committed blocks go home here, so this is allowed in the middle of an operation.
-        self.checkpoint()?;
-        self.take_slot()
-    }
-
-    fn release(&mut self, slot: u32) {
-        self.leave(slot);
-        self.free.push(slot);
     }
 
     /// Whether the running operation has written anything.

@@ -14,7 +14,7 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use proto::fs::{Errno, Handle};
-use rsext4::{DirectoryCursor, DirectoryEntryType, InodeInfo, InodeNumber, RenameOptions};
+use rsext4::{DirectoryEntryType, InodeInfo, InodeNumber, RenameOptions};
 
 use crate::disk::Disk;
 use crate::seal::{Owner, Seals};
@@ -22,8 +22,6 @@ use crate::volume::{ROOT_INODE, Volume, context, errno, file_name, number, permi
 
 /// Name of the folder, in the root of the file system. Clients do not see it.
 pub const FOLDER_NAME: &[u8] = b".kintsugi-unlinked";
-/// Entries that are asked of `rsext4` at once.
-const ENTRIES_AT_ONCE: usize = 32;
 
 /// The handles that clients have, as they say.
 #[derive(Debug)]
@@ -105,17 +103,10 @@ impl<D: Disk> Volume<D> {
         let found = found.map_err(errno)?;
         let folder = found.filter(|info| info.file_type() == DirectoryEntryType::Directory);
         if let Some(folder) = folder {
-            let mut cursor = DirectoryCursor::Start;
-            while cursor != DirectoryCursor::End {
-                let entries = self
-                    .ext4
-                    .read_directory(folder.number, cursor, ENTRIES_AT_ONCE);
-                let entries = entries.map_err(errno)?;
-                cursor = entries
-                    .last()
-                    .map_or(DirectoryCursor::End, |last| last.next_cursor);
-                files.extend(entries.iter().filter_map(|entry| file_of(&entry.name)));
-            }
+            self.for_each_entry(folder.number.raw(), &mut |_, name, _| {
+                files.extend(file_of(name));
+                Ok(())
+            })?;
             self.unlinked.folder = Some(folder.number);
         }
         self.unlinked.files = Some(files);

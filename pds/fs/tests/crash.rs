@@ -351,7 +351,7 @@ fn fresh_blocks_harm_nobody() {
         assert!(counts.0 > 300 && counts.1 > 600, "{counters:?}");
         let world = recording.world.borrow();
         let media = world.media.borrow();
-        for number in 0..trials() * 4 {
+        for number in 0..trials() * 2 {
             let at = random.below(media.events.len() as u64 + 1) as usize;
             let context = format!("seed {} run {run} at {at}", seed());
             let acknowledged = recording.acknowledged_by(at);

@@ -35,23 +35,23 @@ fn list(world: &SharedWorld) -> Result<usize, Error> {
     entries.map(|entries| entries.len())
 }
 
+/// Says whether the present life may end for a second opinion.
+fn may_end(world: &SharedWorld, may: bool) {
+    let mut world = world.borrow_mut();
+    world.service().set_second_opinion(Box::new(move || may));
+}
+
 #[test]
 fn the_second_life_is_believed() {
     if !image::have_tools() {
         return;
     }
     let world = World::new(damaged(), 1);
-    world
-        .borrow_mut()
-        .service()
-        .set_second_opinion(Box::new(|| true));
+    may_end(&world, true);
     let first = catch_unwind(AssertUnwindSafe(|| list(&world)));
     assert!(first.is_err(), "the first life answers {first:?}");
     world.borrow_mut().kill();
-    world
-        .borrow_mut()
-        .service()
-        .set_second_opinion(Box::new(|| true));
+    may_end(&world, true);
     // The request is still there.
     world.borrow_mut().run();
     assert_eq!(world.borrow().lives, 2);
@@ -63,10 +63,7 @@ fn without_leave_the_first_is() {
         return;
     }
     let world = World::new(damaged(), 1);
-    world
-        .borrow_mut()
-        .service()
-        .set_second_opinion(Box::new(|| false));
+    may_end(&world, false);
     assert!(matches!(
         list(&world),
         Err(Error::Errno(Errno::NeedsCleaning))

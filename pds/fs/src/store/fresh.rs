@@ -67,7 +67,7 @@ impl<D: Disk> Store<D> {
                 self.cache.remove(block);
                 self.release(old);
             }
-            let slot = self.take_slot()?;
+            let slot = self.take_slot_in_order()?;
             self.slots[slot as usize] = Slot::new(block, State::Staged);
             self.operation.fresh.insert(block, slot);
             let at = self.slot_at(slot);
