@@ -391,7 +391,7 @@ fn drive(args: &CampaignArgs, setup: &Setup, journal: &mut Journal) -> Result<()
         next = boot.next;
         let verdict = disks::judge(setup, &boot);
         let entry = entry(first, &boot, &verdict);
-        if entry.disk.is_some() || boot.end != End::Done {
+        if entry.disk.is_some() || boot.end != End::Done || journal.is_bad(first) {
             let kept = setup.folder.join(format!("boot-{first}.serial"));
             workspace::write(&kept, boot.output.as_bytes())?;
             bar.println(format!(

@@ -191,6 +191,16 @@ pub fn commit() -> String {
 }
 
 impl Journal {
+    /// Whether any trial of the boot that began with this one was worse than unnoticed.
+    pub fn is_bad(&self, boot: u64) -> bool {
+        let mut trials = self
+            .trials
+            .iter()
+            .rev()
+            .take_while(|trial| trial.boot == boot);
+        trials.any(|trial| trial.outcome() > Outcome::Unnoticed)
+    }
+
     /// Begins the file anew, or takes it up where it ended.
     ///
     /// # Errors
