@@ -45,8 +45,8 @@ const PATIENCE: u64 = 200;
 /// Periods for which a disk is slow, or does next to nothing, at most.
 const SLOW_MAX: u64 = 500;
 const STOPPED_MAX: u64 = 3_000;
-/// Requests per second of such disks. The second is as slow as can be: before QEMU resets a device it finishes
-/// what the device has, up to a hundred requests, and the guest stands still meanwhile.
+/// Requests per second of such disks. The second is as slow as can be: before QEMU resets a device it
+/// finishes what the device has, up to a hundred requests, and the guest stands still meanwhile.
 const SLOW_PER_SECOND: u64 = 100;
 const STOPPED_PER_SECOND: u64 = 4;
 /// Points of the victim that are drawn for a trial.
