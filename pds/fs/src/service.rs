@@ -220,7 +220,7 @@ impl<D: Disk> Service<D> {
             && volume.read_only().is_none()
             && let Err(errno) = volume.idle()
         {
-            go_read_only(volume, "the disk", errno);
+            go_read_only(volume, &mut self.second_opinion, "the disk", errno);
         }
     }
 
@@ -286,12 +286,8 @@ impl<D: Disk> Service<D> {
             return;
         }
         if let Err(errno) = volume.commit(durable) {
-            // Not of the disk: so it is our own fault (campaign on seL4 release, seed 1, trial 175), and
-            // nothing of the transaction is acknowledged yet.
-            if !volume.disk_has_failed() {
-                ask_another(&mut self.second_opinion, errno, "see");
-            }
-            go_read_only(volume, "a transaction", errno);
+            // Nothing of the transaction is acknowledged yet.
+            go_read_only(volume, &mut self.second_opinion, "a transaction", errno);
             for one in finished {
                 one.completion = CompletionWire::failed(errno).decided(one.ticket.sequence());
             }
@@ -455,7 +451,16 @@ fn ask_another(second_opinion: &mut Option<SecondOpinion>, errno: Errno, what: &
 }
 
 /// Goes on with what was committed, after something has failed.
-fn go_read_only<D: Disk>(volume: &mut Volume<D>, what: &str, errno: Errno) {
+fn go_read_only<D: Disk>(
+    volume: &mut Volume<D>,
+    second_opinion: &mut Option<SecondOpinion>,
+    what: &str,
+    errno: Errno,
+) {
+    // Not of the disk: so it is our own fault (campaign on seL4 release, seed 1, trial 175).
+    if !volume.disk_has_failed() {
+        ask_another(second_opinion, errno, "see");
+    }
     log::error!("{what} failed: {errno}; read-only until a restart");
     if let Err(errno) = volume.go_read_only() {
         log::error!("what was committed cannot be read: {errno}");

@@ -159,7 +159,8 @@ impl<W: World> Service<W> {
         for number in 0..self.clients.len() {
             // Afresh for each: looking at and firing for others took time.
             let now_ns = self.clock.monotonic_ns(self.world.ticks());
-            if self.clients[number].fire(now_ns, self.clock.wall_ns(now_ns)) {
+            let has_come = |ns: u64| ns <= self.clock.monotonic_ns(self.world.ticks());
+            if self.clients[number].fire(now_ns, self.clock.wall_ns(now_ns), has_come) {
                 fault_point!("timer.before_notify");
                 self.world.notify(number);
             }

@@ -244,6 +244,19 @@ fn a_lost_notification_is_made_up_for_at_the_next_event() {
     assert_eq!(client.fired(timer), Ok(2));
 }
 
+#[test]
+#[should_panic(expected = "has not come")]
+fn a_time_that_has_not_come_ends_the_life() {
+    let system = System::new(1);
+    let mut service = system.start(&Life::endless());
+    let mut client = system.client(0);
+    client.every(ms(1)).unwrap();
+    service.run(|_| true);
+    let now = client.clock().now().as_nanos();
+    assert!(!service.clients[0].fire(now, now, |ns| ns <= now));
+    service.clients[0].fire(u64::MAX / 2, now, |ns| ns <= now);
+}
+
 /// What a client has armed, and may expect.
 struct Expected {
     timer: Timer,

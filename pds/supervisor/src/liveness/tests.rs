@@ -256,18 +256,9 @@ fn work_of_its_own_may_not_stand_still() {
     assert_eq!(world.until_hung(&[0, 1]).1, None);
 }
 
-/// Campaign on seL4 release, seed 1, trial 575: a supervisor whose runtime answered, and whose own code
-/// heard of nothing any more.
+/// What is its own it says when it is asked, which may be seldom.
 #[test]
-fn one_that_answers_and_does_not_hear_is_stuck() {
-    let mut world = World::new();
-    world.seen(0).own = 1;
-    for _ in 0..100 {
-        world.seen(0).done += 1;
-        assert_eq!(world.look(&[0, 1]).hung, None);
-    }
-    assert_eq!(world.until_hung(&[0, 1]), (3, Some((0, Hang::StuckQueue))));
-    // Asked every second, it cannot say more often that it has heard.
+fn own_work_stands_still_for_two_questions_at_least() {
     let mut world = World::new();
     world.liveness.children[0].policy.heartbeat_ms = 1000;
     world.seen(0).own = 1;
