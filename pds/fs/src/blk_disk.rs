@@ -56,8 +56,8 @@ fn check(completion: &CompletionWire) -> Result<u64, DiskError> {
 }
 
 /// Whether the disk has said that it has failed. Other errors say that a request makes no sense, and requests
-/// are ours (campaign on seL4 release at a6f2120, seed 1, trial 445: a flush with a wrong byte, and nothing was
-/// written any more).
+/// are ours (campaign on seL4 release at a6f2120, seed 1, trial 445: a flush with a wrong byte, and
+/// nothing was written any more).
 fn is_failure(completion: &CompletionWire) -> bool {
     let status = completion.check().status;
     !matches!(

@@ -311,7 +311,8 @@ impl Client {
     /// # Panics
     ///
     /// When the time at which something is to be fired has not come: a damaged register or stack of ours, and
-    /// the client would count firings that never were (campaign on seL4 release at a6f2120, seed 1, trial 475).
+    /// the client would count firings that never were (campaign on seL4 release at a6f2120, seed 1,
+    /// trial 475).
     pub fn fire(
         &mut self,
         monotonic_ns: u64,
