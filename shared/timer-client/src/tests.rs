@@ -216,6 +216,28 @@ fn sleeping_waits_for_the_firing_and_nothing_else() {
 }
 
 #[test]
+fn sleeping_ends_at_a_firing_that_was_counted_wrongly() {
+    TICKS.set(FREQUENCY);
+    let pages = Pages::new();
+    let waits = Rc::new(Cell::new(0));
+    let counted = waits.clone();
+    let on_wait = move || {
+        counted.set(counted.get() + 1);
+        TICKS.set((counted.get() + 1) * FREQUENCY);
+    };
+    let channel = Channel {
+        on_wait: Some(Rc::new(on_wait)),
+        ..Channel::default()
+    };
+    let mut timers = pages.attach(&Life::endless(), channel);
+    timers.sleep(Duration::from_secs(2)).unwrap();
+    assert_eq!(waits.get(), 2);
+    let wall = timers.clock().system_time() + Duration::from_secs(3);
+    timers.sleep_until(wall).unwrap();
+    assert_eq!(waits.get(), 5);
+}
+
+#[test]
 fn all_places_can_be_used_and_used_again() {
     let pages = Pages::new();
     let mut timers = pages.attach(&Life::endless(), Channel::default());
