@@ -369,8 +369,7 @@ impl<S: Service> Timers<S> {
         let total = self.fired_total(timer)?;
         let word = seen(timer.index());
         let before = Count::from_word(self.page.word(word)).of(timer.generation);
-        // Never back: the service's word may be damaged until the next firing is counted (campaign on seL4
-        // release, seed 1, trial 767), and then all firings would be told a second time.
+        // Never back: the service's word may have been damaged, and all firings would be told twice.
         if total > before {
             let now = Count {
                 generation: timer.generation,
@@ -451,8 +450,7 @@ impl<S: Service> Timers<S> {
         }
     }
 
-    /// Waits until `deadline` has passed. The firing wakes us; that it was counted rightly does not matter
-    /// (campaign on seL4 release at a6f2120, seed 1, trial 767: it was not, and we slept for ever).
+    /// Waits until `deadline` has passed. The firing wakes us, also when it was not counted rightly.
     ///
     /// # Errors
     ///
