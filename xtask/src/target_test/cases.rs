@@ -101,8 +101,6 @@ const TIMER_KILLS: &[(&str, usize)] = &[
 /// Seed 1; start after 10 periods of 10 ms, wait 2 for the victim, rest 1: a kill every 50 ms, as half of the
 /// victims do not come to the point that was drawn for them.
 const SQLITE_PACE: &[u8] = &[1, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0];
-/// Starts after 2 periods, waits 3, rests 1: the shortest run ends in less than half a second.
-const SQLITE_QUICK_PACE: &[u8] = &[1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0];
 
 /// What it says when a PD was alive and of no use.
 pub const HANG: &str = "HANG pd=";
@@ -284,27 +282,14 @@ pub const ALL: &[Case] = &[
         ..PLAIN
     },
     Case {
-        name: "files_sqlite_25",
-        what: "SQLite, unchanged, on the file service: 25 transactions, while it and the block driver die",
-        prefill: &[
-            ("chaos.seed", SQLITE_QUICK_PACE),
-            ("app_sqlite.settings", sqlite::QUICK),
-        ],
-        at_least: &[("KILL pd=", 1)],
-        after: Some(sqlite::check_25),
-        ..SQLITE_KILLS
-    },
-    Case {
         name: "files_sqlite_kills",
         what: "the same, while the file service and the block driver die in turn, every 50 ms",
-        system: SystemUnderTest::Ours(SQLITE_AND_CHAOS),
         prefill: &[
             ("chaos.seed", SQLITE_PACE),
             ("app_sqlite.settings", sqlite::SHORT),
         ],
         at_least: &[("KILL pd=fs", 1), ("KILL pd=blk", 1)],
         after: Some(sqlite::check_100),
-        by_name: true,
         ..SQLITE_KILLS
     },
     Case {

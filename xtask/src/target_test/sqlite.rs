@@ -13,8 +13,6 @@ use crate::disk;
 use crate::error::{Context, Error, Result};
 
 /// Transactions of the run that is part of every test.
-pub const QUICK: &[u8; 4] = &25_u32.to_le_bytes();
-/// Transactions of the short run.
 pub const SHORT: &[u8; 4] = &100_u32.to_le_bytes();
 /// Transactions of the long run: four bytes for `app_sqlite.settings`.
 pub const LONG: &[u8; 4] = &1000_u32.to_le_bytes();
@@ -25,15 +23,6 @@ const PAYLOAD_MAX: u32 = 1600;
 /// What is asked of the database, in the order of [`expected`].
 const QUERY: &str = "PRAGMA integrity_check; SELECT * FROM account ORDER BY id; \
                      SELECT * FROM ledger ORDER BY id;";
-
-/// After 25 transactions.
-///
-/// # Errors
-///
-/// As for [`check_100`].
-pub fn check_25(image: &Path, folder: &Path) -> Result<()> {
-    check(image, folder, 25)
-}
 
 /// After 100 transactions.
 ///
