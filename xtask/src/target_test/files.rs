@@ -74,7 +74,7 @@ pub const CASE_RANDOM: Case = Case {
     name: "files_random",
     what: "random file operations of three clients against a model, while fs and blk die",
     prefill: &[FILES_PACE, ("test_fs.settings", RANDOM)],
-    at_least: &[("KILL pd=fs", 30), ("KILL pd=blk", 30)],
+    at_least: &[("KILL pd=fs", 30), ("KILL pd=blk", 10)],
     timeout_s: 900,
     ..FILES_KILLED
 };
