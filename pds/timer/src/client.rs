@@ -330,15 +330,9 @@ impl Client {
                     self.set_behind(FIRING, true);
                     return fired;
                 }
-                let ahead_ns = match clock {
-                    ClockId::Monotonic => 0,
-                    ClockId::Wall => wall_ns.wrapping_sub(monotonic_ns),
-                };
-                assert!(
-                    has_come(now_ns.wrapping_sub(ahead_ns)),
-                    "{now_ns} has not come"
-                );
-                self.fire_one(clock, index, time, now_ns, monotonic_ns);
+                // The other clock may be set at any time.
+                let is_past = |ns: u64| clock == ClockId::Wall || has_come(ns);
+                self.fire_one((clock, index), time, now_ns, monotonic_ns, is_past);
                 fired = true;
             }
         }
@@ -348,17 +342,19 @@ impl Client {
 
     fn fire_one(
         &mut self,
-        clock: ClockId,
-        index: usize,
+        (clock, index): (ClockId, usize),
         due_ns: u64,
         now_ns: u64,
         monotonic_ns: u64,
+        is_past: impl Fn(u64) -> bool,
     ) {
         let armed = &mut self.armed[index];
         // Catch-up: a periodic timer counts every period that has passed, in one firing.
         let periods = (now_ns - due_ns)
             .checked_div(armed.period_ns)
             .map_or(1, |n| n + 1);
+        let last_ns = due_ns.saturating_add(armed.period_ns.saturating_mul(periods - 1));
+        assert!(is_past(last_ns), "{last_ns} has not come");
         armed.fired = armed.fired.saturating_add(periods).min(FIRED_MAX);
         let count = Count {
             generation: armed.state as u32 & GENERATION_MASK,
