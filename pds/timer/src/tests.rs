@@ -257,6 +257,19 @@ fn a_time_that_has_not_come_ends_the_life() {
     service.clients[0].fire(now + 3_000_000, now, |ns| ns <= now);
 }
 
+#[test]
+#[should_panic(expected = "is not when it fires")]
+fn a_queue_that_is_wrong_ends_the_life() {
+    let system = System::new(1);
+    let mut service = system.start(&Life::endless());
+    let mut client = system.client(0);
+    client.every(ms(1)).unwrap();
+    service.run(|_| true);
+    let now = client.clock().now().as_nanos();
+    service.clients[0].queue_wrongly(0, now - 1);
+    service.clients[0].fire(now, now, |_| true);
+}
+
 /// What a client has armed, and may expect.
 struct Expected {
     timer: Timer,
