@@ -223,8 +223,8 @@ fn watch(
                 return Ok((End::Done, next));
             }
             end if end == 1 || moved.1.elapsed() > STANDSTILL => {
-                // The trial at hand is what did it, if it is not said so already: after a reset of the machine
-                // it is not (campaign on seL4 release at bd0a9c3, seed 1, trial 1610).
+                // The trial at hand is what did it, if that is not said already: after a reset of the machine
+                // it is not (seL4 release at bd0a9c3, seed 1, trial 1610).
                 if let Some(mut record) = records.record(next) {
                     record.outcome = Outcome::SystemLost;
                     on_trial(Trial::of(&record, settings.first));
