@@ -23,7 +23,6 @@ pub mod blk_disk;
 mod block_io;
 pub mod clock;
 pub mod disk;
-pub mod doubt;
 pub mod entropy;
 mod errors;
 pub mod file_map;

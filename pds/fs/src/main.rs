@@ -17,7 +17,6 @@ use alloc::vec::Vec;
 use fs_service::blk_disk::{BlkDisk, BlockPeer};
 use fs_service::clock::InodeClock;
 use fs_service::disk::DiskError;
-use fs_service::doubt::Doubt;
 use fs_service::entropy::{self, Source};
 use fs_service::index::Index;
 use fs_service::layout::LayoutError;
@@ -81,7 +80,7 @@ fn init() -> impl Handler {
     let seals = seals(&topology, wall_clock.as_ref(), &mut state);
     let service = Service::new(volume, clients, recovery::epoch(), seals);
     let mut service = service.unwrap_or_else(|error| panic!("system.xml: {error}"));
-    service.set_second_opinion(Box::new(move |doubt| may_doubt(&mut state, doubt)));
+    service.set_second_opinion(Box::new(move || may_doubt(&mut state)));
     service.set_limits(limits(&topology, &names));
     let mut handler = Fs {
         service,
@@ -205,8 +204,6 @@ fn mount(
 
 /// Shortest time between two lives that end for a second opinion.
 const DOUBT_PAUSE_MS: u64 = 30;
-/// The same where a disk has failed: one that fails again within this time is believed.
-const DISK_PAUSE_MS: u64 = 5_000;
 
 /// So long a life that cannot mount waits for somebody to mend the driver.
 const REST_MS: u64 = 60;
@@ -223,12 +220,8 @@ fn rest() {
     }
 }
 
-fn may_doubt(state: &mut SharedMut, doubt: Doubt) -> bool {
-    let pause_ms = match doubt {
-        Doubt::Answer => DOUBT_PAUSE_MS,
-        Doubt::Disk => DISK_PAUSE_MS,
-    };
-    let pause = pause_ms * (recovery::ticks_per_second() / 1_000);
+fn may_doubt(state: &mut SharedMut) -> bool {
+    let pause = DOUBT_PAUSE_MS * (recovery::ticks_per_second() / 1_000);
     state::may_doubt(state, recovery::ticks(), pause)
 }
 

@@ -8,6 +8,7 @@
 //! and without effects, or finished with its record on the disk; [`Service::answer`] tells the two
 //! apart when a new life finds the request again.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use proto::fs::open_files::{AT, ENTRIES, REGION_BYTES, entry_at, requests_bytes};
@@ -17,7 +18,6 @@ use request_table::{AttachError, Server, Ticket, Whole};
 use sel4_shared_memory::{SharedMut, SharedRef};
 
 use crate::disk::Disk;
-use crate::doubt::{Doubt, SecondOpinion, ask_another, is_broken};
 use crate::limits::Limits;
 use crate::request::Request;
 use crate::seal::{Owner, Refusal, Refusals, Seals};
@@ -83,6 +83,9 @@ pub struct Service<D: Disk> {
     has_answered: bool,
     second_opinion: Option<SecondOpinion>,
 }
+
+/// Asked whether this life may end, so that another one answers the request at hand.
+pub type SecondOpinion = Box<dyn FnMut() -> bool>;
 
 impl<D: Disk> Service<D> {
     /// Begins to serve. Without a volume, every request is answered with its error.
@@ -341,7 +344,7 @@ impl<D: Disk> Service<D> {
             Ok(volume) => volume,
             Err(errno) => {
                 if is_broken(*errno) {
-                    ask_another(&mut self.second_opinion, Doubt::Answer, *errno, "mount");
+                    ask_another(&mut self.second_opinion, *errno, "mount");
                 }
                 return (CompletionWire::failed(*errno), false);
             }
@@ -380,7 +383,7 @@ impl<D: Disk> Service<D> {
             && is_broken(errno)
             && !ticket.may_have_run()
         {
-            ask_another(&mut self.second_opinion, Doubt::Answer, errno, "see");
+            ask_another(&mut self.second_opinion, errno, "see");
         }
         let mut completion = completion.unwrap_or_else(CompletionWire::failed);
         if let (Request::Open { flags, .. }, 0) = (&request, completion.status.get()) {
@@ -435,6 +438,18 @@ fn add_table(held: &mut Held, owner: Owner, requests: &SharedRef) {
     }
 }
 
+/// Whether an answer says that the disk or the file system is broken.
+fn is_broken(errno: Errno) -> bool {
+    matches!(errno, Errno::NeedsCleaning | Errno::Io)
+}
+
+/// Ends this life where another one is to see or do what this one says to be impossible.
+fn ask_another(second_opinion: &mut Option<SecondOpinion>, errno: Errno, what: &str) {
+    if let Some(wanted) = second_opinion {
+        assert!(!wanted(), "{errno}: let another life {what}");
+    }
+}
+
 /// Goes on with what was committed, after something has failed.
 fn go_read_only<D: Disk>(
     volume: &mut Volume<D>,
@@ -443,9 +458,9 @@ fn go_read_only<D: Disk>(
     errno: Errno,
 ) {
     // Not of the disk: so it is our own fault (campaign on seL4 release, seed 1, trial 175).
-    let is_ours = !volume.disk_has_failed();
-    let doubt = if is_ours { Doubt::Answer } else { Doubt::Disk };
-    ask_another(second_opinion, doubt, errno, "see");
+    if !volume.disk_has_failed() {
+        ask_another(second_opinion, errno, "see");
+    }
     log::error!("{what} failed: {errno}; read-only until a restart");
     if let Err(errno) = volume.go_read_only() {
         log::error!("what was committed cannot be read: {errno}");

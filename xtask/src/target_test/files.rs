@@ -205,13 +205,9 @@ pub const CASE_FAILING: Case = Case {
     system: SystemUnderTest::File(FILES_SYSTEM, &[]),
     disk: Disk::Ext4Failing(64, 12),
     prefill: &[("test_fs.settings", FAILING)],
-    expect: &[
-        "KINTSUGI|PASS test_a",
-        "let another life see",
-        "read-only: a write to the disk has failed",
-    ],
-    // Its driver might have been at fault. That it fails again is no reason to die again.
-    forbid: &["fs: ready epoch=2"],
+    expect: &["KINTSUGI|PASS test_a", "read-only until a restart"],
+    // A disk that fails is no reason to die.
+    forbid: &["FAULT pd=fs"],
     show: &["FAILING"],
     host_cached: false,
     icount: false,
