@@ -28,8 +28,8 @@ use crate::workspace;
 pub use cases::HANG;
 use runner::Outcome;
 
-/// Numbers of the last line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What the last lines say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Tests that did what they must.
     pub passed: u64,
@@ -37,6 +37,8 @@ pub struct Tally {
     pub failed: u64,
     /// Tests that this machine lacks something for.
     pub skipped: u64,
+    /// Which failed, and why: said once more at the end, as the end may be all that is kept of a log.
+    pub failures: Vec<String>,
 }
 
 impl Tally {
@@ -44,13 +46,26 @@ impl Tally {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;
+        self.failures.extend(other.failures);
     }
 
-    fn count(&mut self, outcome: &Outcome) {
+    /// Counts the outcome of a test and prints it.
+    fn report(&mut self, name: &str, target: &str, outcome: &Outcome) {
+        let test = format!("{name} ({target})");
         match outcome {
-            Outcome::Passed => self.passed += 1,
-            Outcome::Failed(_) => self.failed += 1,
-            Outcome::Skipped(_) => self.skipped += 1,
+            Outcome::Passed => {
+                self.passed += 1;
+                println!("test {test} ... ok");
+            }
+            Outcome::Failed(why) => {
+                self.failed += 1;
+                println!("test {test} ... FAILED\n{why}");
+                self.failures.push(format!("{test}: {why}"));
+            }
+            Outcome::Skipped(why) => {
+                self.skipped += 1;
+                println!("test {test} ... SKIPPED: {why}");
+            }
         }
     }
 }
@@ -86,8 +101,7 @@ pub fn run(args: &TestArgs) -> Result<()> {
     };
     for case in selected {
         for (target, outcome) in runner.run(case, &targets) {
-            tally.count(&outcome);
-            report(case.name, &target, &outcome);
+            tally.report(case.name, &target.name(), &outcome);
         }
     }
     if args.all {
@@ -95,12 +109,8 @@ pub fn run(args: &TestArgs) -> Result<()> {
     }
     if campaign && let Some(target) = campaign_target(args, &targets) {
         let kernel = kernel_of(args, target);
-        let outcome = match crate::campaign::short(kernel, &test_folder(args)) {
-            Ok(()) => Outcome::Passed,
-            Err(error) => Outcome::Failed(error.to_string()),
-        };
-        tally.count(&outcome);
-        report(CAMPAIGN, target, &outcome);
+        let outcome = Outcome::of(crate::campaign::short(kernel, &test_folder(args)));
+        tally.report(CAMPAIGN, &target.name(), &outcome);
     }
     println!("\n{kernels_line}");
     if args.names.is_empty() {
@@ -110,6 +120,9 @@ pub fn run(args: &TestArgs) -> Result<()> {
     }
     if tally.skipped > 0 {
         println!("{} skipped, for the reasons above", tally.skipped);
+    }
+    for failure in &tally.failures {
+        println!("FAILED {failure}");
     }
     println!("{} passed, {} failed", tally.passed, tally.failed);
     if let Some(path) = &args.summary {
@@ -193,12 +206,11 @@ fn demos(args: &TestArgs, targets: &[Target]) -> Tally {
             seed: 1,
             timeout: 900,
         };
-        let outcome = match crate::demo::run(&demo) {
-            Ok(()) => Outcome::Passed,
-            Err(error) => Outcome::Failed(error.to_string()),
-        };
-        tally.count(&outcome);
-        report("demo", target, &outcome);
+        tally.report(
+            "demo",
+            &target.name(),
+            &Outcome::of(crate::demo::run(&demo)),
+        );
     }
     tally
 }
@@ -229,13 +241,4 @@ fn targets(args: &TestArgs) -> Result<(Vec<Target>, String)> {
     }
     let names: Vec<_> = targets.iter().map(Target::name).collect();
     Ok((targets, format!("kernels: {}{missing}", names.join(", "))))
-}
-
-fn report(name: &str, target: &Target, outcome: &Outcome) {
-    let test = format!("{name} ({})", target.name());
-    match outcome {
-        Outcome::Passed => println!("test {test} ... ok"),
-        Outcome::Skipped(why) => println!("test {test} ... SKIPPED: {why}"),
-        Outcome::Failed(why) => println!("test {test} ... FAILED\n{why}"),
-    }
 }

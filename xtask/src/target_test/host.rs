@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use crate::cli::CheckArgs;
 use crate::error::{Context, Result};
-use crate::target_test::Tally;
+use crate::target_test::{Tally, runner::Outcome};
 use crate::{check, tidy, workspace};
 
 /// Runs them all, with their output on this terminal.
@@ -25,16 +25,7 @@ pub fn run() -> Result<Tally> {
         board: "qemu_virt_aarch64".to_owned(),
     };
     for (name, result) in [("tidy", tidy::run()), ("check", check::run(&check_args))] {
-        match result {
-            Ok(()) => {
-                println!("test {name} (host) ... ok");
-                tally.passed += 1;
-            }
-            Err(error) => {
-                println!("test {name} (host) ... FAILED\n{error}");
-                tally.failed += 1;
-            }
-        }
+        tally.report(name, "host", &Outcome::of(result));
     }
     Ok(tally)
 }
@@ -55,12 +46,14 @@ fn cargo_test() -> Result<Tally> {
     for line in BufReader::new(output).lines() {
         let line = line.context("read the output of cargo test")?;
         tally.add(result_line(&line).unwrap_or_default());
+        tally.failures.extend(failure(&line));
         println!("{line}");
     }
     let status = child.wait().context("wait for cargo test")?;
     if !status.success() && tally.failed == 0 {
         // Something did not compile; cargo has said what.
         tally.failed = 1;
+        tally.failures.push("cargo test: see its output".into());
     }
     Ok(tally)
 }
@@ -75,13 +68,19 @@ fn result_line(line: &str) -> Option<Tally> {
     Some(Tally {
         passed: number("passed")?,
         failed: number("failed")?,
-        skipped: 0,
+        ..Tally::default()
     })
+}
+
+/// Reads `test NAME ... FAILED`.
+fn failure(line: &str) -> Option<String> {
+    let name = line.strip_prefix("test ")?.strip_suffix(" ... FAILED")?;
+    Some(format!("{name} (host)"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Tally, result_line};
+    use super::{Tally, failure, result_line};
 
     #[test]
     fn reads_cargos_result_line() {
@@ -91,9 +90,11 @@ mod tests {
             Some(Tally {
                 passed: 7,
                 failed: 2,
-                skipped: 0
+                ..Tally::default()
             })
         );
         assert_eq!(result_line("test a ... ok"), None);
+        assert_eq!(failure("test a::b ... FAILED"), Some("a::b (host)".into()));
+        assert_eq!(failure("test a::b ... ok"), None);
     }
 }

@@ -37,6 +37,13 @@ pub enum Outcome {
     Skipped(String),
 }
 
+impl Outcome {
+    /// Of something that is done or fails.
+    pub fn of(result: Result<()>) -> Self {
+        result.map_or_else(|error| Self::Failed(error.to_string()), |()| Self::Passed)
+    }
+}
+
 /// What all tests share.
 pub struct Runner<'a> {
     /// The command line.
@@ -158,9 +165,7 @@ impl Runner<'_> {
         };
         if let (true, Some(disk)) = (case.power_cuts > 0, &disk) {
             let cut = power::run(self.board, &machine, disk, case.power_cuts, case.timeout_s);
-            return Ok(
-                cut.map_or_else(|why| Outcome::Failed(why.to_string()), |()| Outcome::Passed)
-            );
+            return Ok(Outcome::of(cut));
         }
         let finished = qemu::watch(self.board, &machine, &watch)?;
         let serial = folder.join(format!("{}.serial", target.name().replace(' ', "-")));
