@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use proto::timer::{TIMERS, firings, timers};
+use proto::timer::{Count, TIMERS, firings, timers};
 use sel4_shared_memory::host::{HostRegion, Life};
 use timer_client::{Clock, Deadline, Instant, SystemTime, Timer, Timers};
 
@@ -244,6 +244,27 @@ fn a_lost_notification_is_made_up_for_at_the_next_event() {
     assert_eq!(client.fired(timer), Ok(2));
 }
 
+/// Campaign on seL4 release at bd0a9c3, seed 1, trials 2337 and 2833: its client slept for ever.
+#[test]
+fn a_damaged_header_of_a_client_stops_no_timer() {
+    for word in 0..3 {
+        let system = System::new(1);
+        let mut service = system.start(&Life::endless());
+        let mut client = system.client(0);
+        let timer = client.every(ms(1)).unwrap();
+        service.run(|_| true);
+        let page = &system.clients[0].timers;
+        page.set_bytes(word * 8 + 2, &[!page.bytes()[word * 8 + 2]]);
+        let now = client.clock().now().as_nanos();
+        system.run_until(&mut service, now + 2_500_000);
+        assert_eq!(client.fired(timer), Ok(2), "this life, word {word}");
+        let mut service = system.start(&Life::endless());
+        service.run(|_| true);
+        system.run_until(&mut service, now + 3_500_000);
+        assert_eq!(client.fired(timer), Ok(1), "the next life, word {word}");
+    }
+}
+
 #[test]
 #[should_panic(expected = "has not come")]
 fn a_time_that_has_not_come_ends_the_life() {
@@ -254,7 +275,39 @@ fn a_time_that_has_not_come_ends_the_life() {
     service.run(|_| true);
     let now = client.clock().now().as_nanos();
     assert!(!service.clients[0].fire(now, now, |ns| ns <= now));
-    service.clients[0].fire(u64::MAX / 2, now, |ns| ns <= now);
+    service.clients[0].fire(now + 3_000_000, now, |ns| ns <= now);
+}
+
+#[test]
+fn a_count_that_is_stored_wrongly_is_seen() {
+    let system = System::new(1);
+    let mut service = system.start(&Life::endless());
+    let mut client = system.client(0);
+    let timer = client.every(ms(1)).unwrap();
+    service.run(|_| true);
+    let now = client.clock().now().as_nanos();
+    system.run_until(&mut service, now + 2_500_000);
+    assert!(service.clients[0].is_counted(timer.index()));
+    let mut page = system.clients[0].firings.shared_mut(&Life::endless());
+    let right = firings::count(&page, timer.index());
+    for wrong in [(right.generation ^ 1, 2), (right.generation, 3)] {
+        let (generation, fired) = wrong;
+        firings::set_count(&mut page, timer.index(), Count { generation, fired });
+        assert!(!service.clients[0].is_counted(timer.index()), "{wrong:?}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "is not when it fires")]
+fn a_queue_that_is_wrong_ends_the_life() {
+    let system = System::new(1);
+    let mut service = system.start(&Life::endless());
+    let mut client = system.client(0);
+    client.every(ms(1)).unwrap();
+    service.run(|_| true);
+    let now = client.clock().now().as_nanos();
+    service.clients[0].queue_wrongly(0, now - 1);
+    service.clients[0].fire(now, now, |_| true);
 }
 
 /// What a client has armed, and may expect.

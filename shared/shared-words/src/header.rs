@@ -24,11 +24,11 @@ pub struct Header {
 /// Why a region cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderError {
-    /// Not formatted yet (or no longer: the bytes are something else).
+    /// Not formatted yet, or being formatted: the magic is 0.
     NotFormatted,
     /// Formatted by a writer with another version of the protocol.
     Version(u32),
-    /// Its header and the mapping do not fit: length or CRC.
+    /// It was formatted once, and its header is not right any more: magic, length or CRC.
     Damaged,
 }
 
@@ -37,10 +37,16 @@ impl Header {
     ///
     /// # Errors
     ///
-    /// [`HeaderError`]: treat the region as empty and look again when its writer notifies.
+    /// [`HeaderError`]: treat the region as empty and look again when its writer notifies; or, if it is only
+    /// damaged and all behind the header is checked anyway, go on.
     pub fn check(&self, memory: &impl Words) -> Result<(), HeaderError> {
-        if memory.word_count() < HEADER_WORDS || memory.word(0) != self.magic {
+        if memory.word_count() < HEADER_WORDS {
             return Err(HeaderError::NotFormatted);
+        }
+        match memory.word(0) {
+            0 => return Err(HeaderError::NotFormatted),
+            magic if magic != self.magic => return Err(HeaderError::Damaged),
+            _ => {}
         }
         let shape = memory.word(1);
         let length_bytes = (shape >> 32) as usize;
@@ -118,6 +124,15 @@ mod tests {
             other.check(&region.shared_ref()),
             Err(HeaderError::Version(3))
         );
+        for magic in [0, 1, HEADER.magic ^ 1 << 63] {
+            writer.set_word(0, magic);
+            let error = match magic {
+                0 => HeaderError::NotFormatted,
+                _ => HeaderError::Damaged,
+            };
+            assert_eq!(HEADER.check(&region.shared_ref()), Err(error));
+        }
+        HEADER.finish(&mut writer);
         writer.set_word(1, 77);
         assert_eq!(
             HEADER.check(&region.shared_ref()),
