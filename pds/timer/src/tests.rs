@@ -5,11 +5,12 @@
 //! time, and beside a client that writes nonsense.
 
 use std::cell::{Cell, RefCell};
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use proto::timer::{Count, TIMERS, firings, timers};
+use proto::timer::{Count, TIMERS, clock, firings, timers};
 use sel4_shared_memory::host::{HostRegion, Life};
 use timer_client::{Clock, Deadline, Instant, SystemTime, Timer, Timers};
 
@@ -295,6 +296,18 @@ fn a_count_that_is_stored_wrongly_is_seen() {
         firings::set_count(&mut page, timer.index(), Count { generation, fired });
         assert!(!service.clients[0].is_counted(timer.index()), "{wrong:?}");
     }
+}
+
+#[test]
+fn a_damaged_clock_ends_the_life_and_the_next_one_mends_it() {
+    let system = System::new(1);
+    let mut service = system.start(&Life::endless());
+    let right = *service.clock();
+    let at = 8 * clock::ns_per_tick_word(&system.clock.shared_ref());
+    system.clock.set_bytes(at, &[1]);
+    let died = std::panic::catch_unwind(AssertUnwindSafe(|| service.run(|_| true)));
+    assert!(died.is_err());
+    assert_eq!(*system.start(&Life::endless()).clock(), right);
 }
 
 #[test]
