@@ -132,7 +132,7 @@ impl<T: Transport> VirtioDisk<T> {
         let event_index = features.contains(Feature::EVENT_INDEX);
         let mut disk = Self {
             transport,
-            queue: VirtQueue::new(queue_memory, layout, event_index),
+            queue: VirtQueue::new(queue_memory, layout, depth(layout) as u16, event_index),
             cells,
             cells_paddr: dma_paddr + layout.bytes() as u64,
             scratch,
@@ -324,6 +324,11 @@ impl<T: Transport> Device for VirtioDisk<T> {
     }
 }
 
+/// Requests that the device can have at once.
+fn depth(layout: QueueLayout) -> usize {
+    TAGS.min(usize::from(layout.size / CHAIN))
+}
+
 fn head(tag: usize) -> u16 {
     tag as u16 * CHAIN
 }
@@ -385,6 +390,6 @@ fn read_info<T: Transport>(transport: &T, features: Feature, layout: QueueLayout
         flushes: features.contains(Feature::FLUSH),
         discard_sectors_max: limit(Feature::DISCARD, config::DISCARD_SECTORS_MAX),
         zero_sectors_max: limit(Feature::WRITE_ZEROES, config::ZERO_SECTORS_MAX),
-        depth: TAGS.min(usize::from(layout.size / CHAIN)),
+        depth: depth(layout),
     })
 }

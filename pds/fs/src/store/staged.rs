@@ -60,7 +60,15 @@ impl Staged {
     }
 
     /// Both.
+    ///
+    /// # Panics
+    ///
+    /// When there are not as many of the one as of the other: some of a transaction would be forgotten.
     pub fn iter(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
+        assert!(
+            self.blocks.len() == self.slots.len(),
+            "a staged block is lost"
+        );
         let slots = self.slots.iter().copied();
         self.blocks.iter().copied().zip(slots)
     }
@@ -147,5 +155,14 @@ mod tests {
         assert!(staged.iter().eq(map.into_iter()));
         staged.clear();
         assert!(staged.is_empty() && staged.get(3).is_none());
+    }
+
+    #[test]
+    #[should_panic(expected = "a staged block is lost")]
+    fn a_lost_slot_is_seen() {
+        let mut staged = Staged::default();
+        staged.insert(1, 2);
+        staged.slots.clear();
+        let _ = staged.iter();
     }
 }
