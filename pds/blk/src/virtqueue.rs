@@ -153,8 +153,8 @@ impl VirtQueue {
     ///
     /// # Panics
     ///
-    /// When these are more than there can be: the device would carry out requests of before once more (campaign on
-    /// seL4 release at bd0a9c3, seed 1, trial 1610).
+    /// When these are more than there can be: the device would carry out requests of before once more
+    /// (campaign on seL4 release at bd0a9c3, seed 1, trial 1610).
     #[inline]
     pub(crate) fn publish(&mut self) -> bool {
         let (old, new) = (self.told_index, self.available_index);

@@ -148,8 +148,9 @@ impl<W: World> Service<W> {
     ///
     /// # Panics
     ///
-    /// When our copy of the clock and the published one differ: with the wrong one the service may be busy for
-    /// ever, above everybody (campaign on seL4 release, seed 1, trial 124). The next life mends the published.
+    /// When our copy of the clock and the published one differ: with the wrong one the service may be busy
+    /// for ever, above everybody (campaign on seL4 release, seed 1, trial 124). The next life mends the
+    /// published one.
     pub fn run(&mut self, has_notified: impl Fn(usize) -> bool) {
         let published = clock::resume(&self.page, self.clock.ticks_per_second);
         assert!(published == Some(self.clock), "the clock is damaged");

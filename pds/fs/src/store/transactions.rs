@@ -186,8 +186,9 @@ impl<D: Disk> Store<D> {
         journal.commit(raw, homes, &mut content, seconds)
     }
 
-    /// Makes the group a part of the cache. Whatever was committed must be found there: what one wrong instruction
-    /// here forgets is allocated twice later on (campaign on seL4 release at bd0a9c3, seed 1, trial 2932).
+    /// Makes the group a part of the cache. Whatever was committed must be found there: what one wrong
+    /// instruction here forgets is allocated twice later on (campaign on seL4 release at bd0a9c3, seed 1,
+    /// trial 2932).
     fn publish_group(&mut self) {
         let staged = self.group.len();
         let mut published = 0;
