@@ -73,6 +73,7 @@ pub const ALL: &[Case] = &[
         show: &["RESULT"],
         // Or a slow host has the driver killed again before it got anything done, which looks like a
         // request that kills it.
+        host_cached: true,
         icount: true,
         timeout_s: 600,
         ..PLAIN
@@ -86,6 +87,7 @@ pub const ALL: &[Case] = &[
         forbid: &["failed_block="],
         at_least: BLOCK_START_POINTS,
         show: &["RESULT"],
+        host_cached: true,
         icount: true,
         timeout_s: 600,
         ..PLAIN
@@ -97,6 +99,7 @@ pub const ALL: &[Case] = &[
         disk: Disk::Blank(64),
         expect: &[run::PASS],
         at_least: &[("deaths=5", 10)],
+        host_cached: true,
         icount: true,
         timeout_s: 300,
         ..PLAIN

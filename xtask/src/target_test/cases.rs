@@ -342,6 +342,9 @@ pub const ALL: &[Case] = &[
         what: "the application works at full load, and nobody is taken for hung",
         expect: &[run::PASS],
         forbid: &[FAULT, HANG],
+        // In real time, a processor of the host that is not there for 60 ms is a hang.
+        host_cached: true,
+        icount: true,
         timeout_s: 300,
         disk: Disk::Ext4(64),
         ..PLAIN
