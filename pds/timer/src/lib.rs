@@ -168,7 +168,9 @@ impl<W: World> Service<W> {
             // Afresh for each: looking at and firing for others took time.
             let now_ns = self.clock.monotonic_ns(self.world.ticks());
             let has_come = |ns: u64| ns <= self.clock.monotonic_ns(self.world.ticks());
-            if self.clients[number].fire(now_ns, self.clock.wall_ns(now_ns), has_come) {
+            let client = &mut self.clients[number];
+            let fired = client.fire(now_ns, self.clock.wall_ns(now_ns), has_come);
+            if fired || client.is_to_be_reminded(now_ns) {
                 fault_point!("timer.before_notify");
                 self.world.notify(number);
             }

@@ -245,6 +245,31 @@ fn a_lost_notification_is_made_up_for_at_the_next_event() {
     assert_eq!(client.fired(timer), Ok(2));
 }
 
+/// Campaign on seL4 release at 9481ad8, seed 1, trial 2020: another client was notified, and this one slept.
+#[test]
+fn a_client_that_sleeps_over_a_firing_is_reminded_once() {
+    let system = System::new(2);
+    let mut service = system.start(&Life::endless());
+    let (mut a, mut b) = (system.client(0), system.client(1));
+    let timers = [a.after(ms(1)).unwrap(), b.after(ms(1)).unwrap()];
+    service.run(|_| true);
+    let now = a.clock().now().as_nanos();
+    system.run_until(&mut service, now + 2_000_000);
+    let notified = || system.hardware.notified.borrow().clone();
+    let before = notified();
+    // Who has looked is left alone.
+    assert_eq!(a.fired(timers[0]), Ok(1));
+    let mut after = Vec::new();
+    for wait in [9, 12, 30, 60] {
+        TICKS.set((now + wait * 1_000_000) / NS);
+        service.run(|_| false);
+        after.push(notified()[1] - before[1]);
+    }
+    assert_eq!(after, [0, 1, 1, 1]);
+    assert_eq!(notified()[0], before[0]);
+    assert_eq!(b.fired(timers[1]), Ok(1));
+}
+
 /// Campaign on seL4 release at bd0a9c3, seed 1, trials 2337 and 2833: its client slept for ever.
 #[test]
 fn a_damaged_header_of_a_client_stops_no_timer() {

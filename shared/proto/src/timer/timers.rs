@@ -18,7 +18,7 @@
 //! | 1 |  | deadline in nanoseconds; the first one of a periodic timer |
 //! | 2 |  | period in nanoseconds, 0 for one firing |
 //! | 3 |  | the client's own |
-//! | 4 |  | firings that the client has seen ([`Count`](super::Count)); the service does not look |
+//! | 4 |  | firings that the client has seen ([`Count`](super::Count)); else it is notified once more |
 //! | 5 |  | CRC-32C of index and words 0 to 3 |
 //!
 //! A client changes an entry so: word 5 made invalid, words 1 to 3, word 0, word 5, then the ring.
