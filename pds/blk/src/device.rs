@@ -3,7 +3,7 @@
 
 //! What the service needs of a disk.
 
-use proto::blk::{Operation, Segment};
+use proto::blk::{Operation, RequestWire, Segment};
 use sel4_shared_memory::SharedRef;
 
 /// Most commands that a device is given at a time: one per bit of a word.
@@ -61,6 +61,16 @@ pub trait Device {
     ///
     /// `tag` is below [`Info::depth`] and belongs to no other command in progress.
     fn submit(&mut self, tag: usize, command: &Command<'_>);
+
+    /// Whether the command that was submitted last for `tag` is what `request` asks for, as far as it can be
+    /// read back from the memory that the device is going to read. (docs/decisions/0074)
+    fn is_told(
+        &self,
+        tag: usize,
+        request: &RequestWire,
+        first_sector: u64,
+        data_paddr: u64,
+    ) -> bool;
 
     /// Starts what was submitted.
     fn kick(&mut self);

@@ -16,6 +16,7 @@
 //!   and run again; all of them are idempotent.
 
 mod partition;
+mod refusal;
 mod reset;
 
 use alloc::vec::Vec;
@@ -83,7 +84,7 @@ struct Client {
     /// Why nothing of this client can be started: 0, or [`FLUSHING`] and [`UNPLACED`].
     blocked: u8,
     /// This one comes first: a flush waits for what is in progress, anything for room.
-    held: Option<(Ticket, Request)>,
+    held: Option<(Ticket, RequestWire)>,
     in_progress: u32,
 }
 
@@ -339,35 +340,38 @@ impl<D: Device> Service<D> {
         fault_point!("blk.after_take");
         let mut request = Request::EMPTY;
         if let Err(status) = wire.check_into(&mut request, client.data_bytes) {
-            self.complete(index, ticket, &Completion::failed(status));
-            return true;
+            return self.refuse(index, ticket, &wire, status);
         }
         if ticket.deaths_in_hand() >= DEATHS_MAX {
             return self.refuse_poison(index, ticket);
         }
-        self.begin(index, ticket, &request)
-    }
-
-    /// Fails a request that killed the driver each time it was tried.
-    #[cold]
-    fn refuse_poison(&mut self, index: usize, ticket: Ticket) -> bool {
-        let sequence = ticket.sequence();
-        log::error!("request {sequence} failed: it killed the driver {DEATHS_MAX} times");
-        self.complete(index, ticket, &Completion::failed(Status::Io));
-        true
+        self.begin(index, ticket, &wire, &request)
     }
 
     #[cold]
     fn start_held(&mut self, index: usize) -> bool {
         match self.clients[index].held.take() {
-            Some((ticket, request)) => self.begin(index, ticket, &request),
+            Some((ticket, wire)) => {
+                let request = wire.check(self.clients[index].data_bytes);
+                self.begin(index, ticket, &wire, &request.expect("it was right before"))
+            }
             None => false,
         }
     }
 
     /// Gives a request to the device, answers it, or holds it. Returns false when it is held.
+    ///
+    /// # Panics
+    ///
+    /// When the device would do something else than what is asked for (docs/decisions/0074).
     #[inline(always)]
-    fn begin(&mut self, index: usize, ticket: Ticket, request: &Request) -> bool {
+    fn begin(
+        &mut self,
+        index: usize,
+        ticket: Ticket,
+        wire: &RequestWire,
+        request: &Request,
+    ) -> bool {
         let client = &mut self.clients[index];
         let Some(device) = self.device.as_mut().filter(|_| !client.absent) else {
             self.complete(index, ticket, &Completion::failed(Status::NoDevice));
@@ -375,7 +379,7 @@ impl<D: Device> Service<D> {
         };
         let flush = request.operation == Operation::Flush;
         if (flush && client.in_progress > 0) || self.free_tags == 0 {
-            client.held = Some((ticket, *request));
+            client.held = Some((ticket, *wire));
             client.table.put_down();
             return false;
         }
@@ -390,6 +394,8 @@ impl<D: Device> Service<D> {
         client.in_progress += 1;
         client.blocked = if flush { FLUSHING } else { 0 };
         device.submit(tag, &client.command(request));
+        let is_told = device.is_told(tag, wire, client.first_sector, client.data_paddr);
+        assert!(is_told, "the disk would do something else");
         fault_point!("blk.after_submit");
         client.table.put_down();
         self.in_progress[tag % TAGS] = Some(InProgress {

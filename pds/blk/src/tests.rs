@@ -77,19 +77,26 @@ impl World {
         }
     }
 
-    /// A life of the driver, up to where it waits for events.
-    fn driver(&mut self, life: &Life) -> TestService {
-        let registers = Registers(Rc::clone(&self.machine));
-        let disk = VirtioDisk::start(registers, self.dma.shared_mut(life), DMA_PADDR);
-        let clients = self.clients.iter().map(|client| ClientMemory {
+    /// What a life of the driver has of a client.
+    fn memory(&self, client: usize, life: &Life) -> ClientMemory {
+        let client = &self.clients[client];
+        ClientMemory {
             requests: client.requests.shared_ref(),
             completions: client.completions.shared_mut(life),
             data_paddr: client.data_paddr,
             data_bytes: DATA_BYTES as u64,
             share: client.share,
-        });
+        }
+    }
+
+    /// A life of the driver, up to where it waits for events.
+    fn driver(&mut self, life: &Life) -> TestService {
+        let registers = Registers(Rc::clone(&self.machine));
+        let disk = VirtioDisk::start(registers, self.dma.shared_mut(life), DMA_PADDR);
+        let epoch = self.lives;
         self.lives += 1;
-        let mut service = Service::attach(disk.ok(), clients, self.lives - 1).unwrap();
+        let clients = (0..self.clients.len()).map(|client| self.memory(client, life));
+        let mut service = Service::attach(disk.ok(), clients, epoch).unwrap();
         service.run();
         service
     }
@@ -360,21 +367,28 @@ fn what_was_flushed_survives_a_cut_of_the_power_at_any_moment() {
     }
 }
 
-/// A disk whose driver does not survive a certain request.
-struct Poisoned(VirtioDisk<Registers>);
+/// A disk whose driver does something to a command before the device gets it.
+struct Altered(VirtioDisk<Registers>, fn(&mut Command<'_>));
 
-const POISON: u64 = 8 * 8;
-
-impl Device for Poisoned {
+impl Device for Altered {
     fn info(&self) -> Info {
         self.0.info()
     }
 
     fn submit(&mut self, tag: usize, command: &Command<'_>) {
-        if command.sector == POISON {
-            std::panic::panic_any(Poison);
-        }
-        self.0.submit(tag, command);
+        let mut altered = *command;
+        self.1(&mut altered);
+        self.0.submit(tag, &altered);
+    }
+
+    fn is_told(
+        &self,
+        tag: usize,
+        request: &RequestWire,
+        first_sector: u64,
+        data_paddr: u64,
+    ) -> bool {
+        self.0.is_told(tag, request, first_sector, data_paddr)
     }
 
     fn kick(&mut self) {
@@ -398,6 +412,48 @@ impl Device for Poisoned {
     }
 }
 
+/// Campaign on seL4 release at 9481ad8, seed 1, trial 3384: a write went to another sector.
+#[test]
+fn the_disk_is_not_told_anything_else() {
+    const ELSEWHERE: &[Segment] = &[Segment {
+        offset: 4096,
+        bytes: 4096,
+    }];
+    const SHORTER: &[Segment] = &[Segment {
+        offset: 0,
+        bytes: 512,
+    }];
+    let faults: [fn(&mut Command<'_>); 6] = [
+        |_| {},
+        |command| command.sector ^= 8,
+        |command| command.operation = Operation::Read,
+        |command| command.data_paddr += 4096,
+        |command| command.segments = ELSEWHERE,
+        |command| command.segments = SHORTER,
+    ];
+    for (number, fault) in faults.into_iter().enumerate() {
+        let world = World::new(ALL_FEATURES, 1, 1);
+        let wire = RequestWire::write(16, segment(0, 4096));
+        world.table(0).submit(&wire).unwrap();
+        let life = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let registers = Registers(Rc::clone(&world.machine));
+            let dma = world.dma.shared_mut(&Life::endless());
+            let disk = VirtioDisk::start(registers, dma, DMA_PADDR).ok();
+            let disk = disk.map(|disk| Altered(disk, fault));
+            Service::attach(disk, [world.memory(0, &Life::endless())], 1)
+                .unwrap()
+                .run();
+        }));
+        assert_eq!(life.is_ok(), number == 0, "fault {number}");
+        world.machine.borrow_mut().work(3);
+        let changes = world.machine.borrow().changes.len();
+        assert_eq!(changes > 0, number == 0, "fault {number}");
+    }
+}
+
+/// The driver does not survive a request for this sector.
+const POISON: u64 = 8 * 8;
+
 struct Poison;
 
 #[test]
@@ -417,15 +473,15 @@ fn a_request_that_kills_the_driver_fails_and_its_neighbours_do_not() {
             let registers = Registers(Rc::clone(&world.machine));
             let dma = world.dma.shared_mut(&Life::endless());
             let disk = VirtioDisk::start(registers, dma, DMA_PADDR).ok();
-            let client = &world.clients[0];
-            let memory = ClientMemory {
-                requests: client.requests.shared_ref(),
-                completions: client.completions.shared_mut(&Life::endless()),
-                data_paddr: client.data_paddr,
-                data_bytes: DATA_BYTES as u64,
-                share: Share::Whole,
-            };
-            let mut service = Service::attach(disk.map(Poisoned), [memory], lives).unwrap();
+            let disk = disk.map(|disk| {
+                Altered(disk, |command| {
+                    if command.sector == POISON {
+                        std::panic::panic_any(Poison);
+                    }
+                })
+            });
+            let mut service =
+                Service::attach(disk, [world.memory(0, &Life::endless())], lives).unwrap();
             for _ in 0..100 {
                 service.run();
                 world.machine.borrow_mut().work(3);

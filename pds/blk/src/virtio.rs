@@ -13,13 +13,13 @@
 use core::fmt;
 
 use bitflags::bitflags;
-use proto::blk::{Operation, SECTOR_BYTES};
+use proto::blk::{Operation, RequestWire, SECTOR_BYTES};
 use sel4_shared_memory::{SharedMut, SharedRef};
 use virtio_drivers::transport::{DeviceStatus, DeviceType, InterruptStatus, Transport};
 
 use crate::device::{Command, Device, Info, Outcome, TAGS};
 use crate::gpt::TABLE_SECTORS;
-use crate::virtqueue::{NEXT, QueueLayout, Used, VirtQueue, WRITE};
+use crate::virtqueue::{NEXT, QueueLayout, Used, VirtQueue, WRITE, second_word};
 
 const QUEUE: u16 = 0;
 /// Descriptors of a chain: header, up to four pieces of memory, status.
@@ -186,10 +186,7 @@ impl<T: Transport> VirtioDisk<T> {
     fn describe_memory(&mut self, tag: usize, command: &Command<'_>) {
         let head = head(tag);
         let last = head + STATUS_IN_CHAIN;
-        let flags = match command.operation {
-            Operation::Read | Operation::Identify => NEXT | WRITE,
-            _ => NEXT,
-        };
+        let flags = data_flags(command.operation);
         let mut count = 0;
         for segment in command.segments {
             count += 1;
@@ -229,21 +226,46 @@ impl<T: Transport> Device for VirtioDisk<T> {
 
     #[inline(always)]
     fn submit(&mut self, tag: usize, command: &Command<'_>) {
-        let (number, sector) = match command.operation {
-            Operation::Read => (0_u64, command.sector),
-            Operation::Write => (1, command.sector),
-            Operation::Flush => (4, 0),
-            Operation::Identify => (8, 0),
-            Operation::Discard => (11, 0),
-            Operation::WriteZeroes => (13, 0),
-            Operation::Describe => unreachable!("answered by the service"),
-        };
+        let (number, sector) = number_and_sector(command.operation, command.sector);
         let cell = tag * CELL_BYTES;
         // Type and a reserved field, both of 32 bits.
         let words = [number.to_le(), sector.to_le(), STATUS_UNWRITTEN];
         self.cells.write_words(cell, &words);
         self.describe_memory(tag, command);
         self.queue.offer(head(tag));
+    }
+
+    #[inline(never)]
+    fn is_told(
+        &self,
+        tag: usize,
+        request: &RequestWire,
+        first_sector: u64,
+        data_paddr: u64,
+    ) -> bool {
+        let Some(operation) = request.operation() else {
+            return false;
+        };
+        let cell = tag * CELL_BYTES;
+        let sector = first_sector + request.sector();
+        let (number, from) = number_and_sector(operation, sector);
+        let header: [u64; 2] = self.cells.read_words(cell);
+        let mut right = header.map(u64::from_le) == [number, from];
+        let flags = data_flags(operation);
+        let (mut at, last) = (head(tag) + 1, head(tag) + STATUS_IN_CHAIN);
+        let mut left = request.segments().len();
+        for segment in request.segments() {
+            left -= 1;
+            let next = if left == 0 { last } else { at + 1 };
+            let paddr = data_paddr + u64::from(segment.offset);
+            right &= self.queue.described(at) == [paddr, second_word(segment.bytes, flags, next)];
+            at += 1;
+        }
+        if matches!(operation, Operation::Discard | Operation::WriteZeroes) {
+            let range: [u64; 2] = self.cells.read_words(cell + RANGE_IN_CELL);
+            right &= range.map(u64::from_le) == [sector, request.sector_count().into()];
+        }
+        right
     }
 
     #[inline]
@@ -280,9 +302,11 @@ impl<T: Transport> Device for VirtioDisk<T> {
         let tag = usize::from(head / CHAIN);
         assert!(tag < self.info.depth, "the disk reports tag {tag} as done");
         let status = self.cells.load_u32(tag * CELL_BYTES + STATUS_IN_CELL) as u8;
-        let outcome = match status {
+        let outcome = match u64::from(status) {
             0 => Outcome::Done,
             2 => Outcome::NotSupported,
+            // We have looked at a wrong place of the queue, or the device is beside itself.
+            STATUS_UNWRITTEN => panic!("the disk reports tag {tag} as done, and not how"),
             _ => Outcome::Failed,
         };
         Some((tag, outcome))
@@ -321,6 +345,29 @@ impl<T: Transport> Device for VirtioDisk<T> {
     fn scratch(&self) -> (SharedRef, u64) {
         let paddr = self.cells_paddr + (TAGS * CELL_BYTES) as u64;
         (self.scratch.as_shared_ref(), paddr)
+    }
+}
+
+/// Type and sector in the header of a command (section 5.2.6).
+#[inline]
+fn number_and_sector(operation: Operation, sector: u64) -> (u64, u64) {
+    match operation {
+        Operation::Read => (0, sector),
+        Operation::Write => (1, sector),
+        Operation::Flush => (4, 0),
+        Operation::Identify => (8, 0),
+        Operation::Discard => (11, 0),
+        Operation::WriteZeroes => (13, 0),
+        Operation::Describe => unreachable!("answered by the service"),
+    }
+}
+
+/// Flags of the descriptors of a command's data.
+#[inline]
+fn data_flags(operation: Operation) -> u16 {
+    match operation {
+        Operation::Read | Operation::Identify => NEXT | WRITE,
+        _ => NEXT,
     }
 }
 

@@ -66,6 +66,12 @@ impl QueueLayout {
     }
 }
 
+/// Second word of a descriptor.
+#[inline]
+pub(crate) fn second_word(bytes: u32, flags: u16, next: u16) -> u64 {
+    u64::from(bytes) | u64::from(flags) << 32 | u64::from(next) << 48
+}
+
 /// The driver's side of a queue.
 pub(crate) struct VirtQueue {
     memory: SharedMut,
@@ -136,8 +142,17 @@ impl VirtQueue {
     #[inline(always)]
     pub(crate) fn describe(&mut self, index: u16, paddr: u64, bytes: u32, flags: u16, next: u16) {
         let at = usize::from(index) * DESCRIPTOR_BYTES;
-        let rest = u64::from(bytes) | u64::from(flags) << 32 | u64::from(next) << 48;
+        let rest = second_word(bytes, flags, next);
         self.memory.write_words(at, &[paddr.to_le(), rest.to_le()]);
+    }
+
+    /// Reads a descriptor back: address; bytes, flags and the next one.
+    #[inline]
+    pub(crate) fn described(&self, index: u16) -> [u64; 2] {
+        let words: [u64; 2] = self
+            .memory
+            .read_words(usize::from(index) * DESCRIPTOR_BYTES);
+        words.map(u64::from_le)
     }
 
     /// Makes the chain that begins at `head` available, from the next [`Self::publish`] on.

@@ -29,6 +29,8 @@
 //! The body of a request has 48 bytes, so that slot and request are one cache line together. Four
 //! segments are what fits; each can be as long as the whole megabyte.
 
+mod unchecked;
+
 use core::mem::{offset_of, size_of};
 
 use request_table::Whole;
