@@ -158,10 +158,10 @@ fn overlay(system: &System, name: &str) -> Result<String> {
     if system.pd(name).is_some() {
         return Err(Error::new(format!("the system has a PD '{name}' already")));
     }
-    let mut text = format!(
+    let mut text = String::from(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!--\n  Copyright 2026, The Kintsugi authors\n  \
          SPDX-License-Identifier: BSD-2-Clause\n\n  Adds the application to system.xml: a client of the \
-         file service and of the time service.\n-->\n<overlay>\n"
+         file service and of the time service.\n-->\n<overlay>\n",
     );
     regions(&mut text, name);
     supervisor(&mut text, system, name)?;

@@ -117,7 +117,7 @@ impl<D: Disk> Volume<D> {
     /// Before `rsext4` changes a file at these ends: it must know of what was written past it.
     pub(crate) fn settle(&mut self, inode: u32, ends: &[u64]) -> Result<(), Failure> {
         let size = self.superblock.block_size as u64;
-        let partial = |end: &&u64| **end % size != 0;
+        let partial = |end: &&u64| !end.is_multiple_of(size);
         let mut blocks = ends.iter().filter(partial).map(|end| end / size);
         if blocks.any(|block| self.patched.has(inode, block)) || self.patched.is_full() {
             self.remount().map_err(Failure::Broken)?;

@@ -158,9 +158,9 @@ impl Liveness {
             watched.last.runs &= caller != Some(index);
         }
         let mut findings = Findings::default();
-        for index in 0..self.children.len().min(seen.len()) {
+        for (index, seen) in seen.iter().enumerate().take(self.children.len()) {
             findings.occupied = findings.occupied.max(self.children[index].level());
-            if seen[index].is_none() {
+            if seen.is_none() {
                 continue;
             }
             let counted = if self.is_shadowed(index) { 0 } else { step_ms };

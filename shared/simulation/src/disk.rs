@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use blk_service::{Command, Device, Info, Outcome};
-use proto::blk::Operation;
+use proto::blk::{Operation, RequestWire};
 use sel4_shared_memory::SharedRef;
 use sel4_shared_memory::host::{HostRegion, Life};
 
@@ -196,6 +196,26 @@ impl Device for Driver {
             pieces: pieces.collect(),
         };
         self.media.borrow_mut().queue.push(pending);
+    }
+
+    fn is_told(
+        &self,
+        tag: usize,
+        request: &RequestWire,
+        first_sector: u64,
+        data_paddr: u64,
+    ) -> bool {
+        let media = self.media.borrow();
+        media.queue.iter().any(|pending| {
+            let pieces = request.segments().map(|segment| {
+                let paddr = data_paddr + u64::from(segment.offset);
+                (paddr, segment.bytes as usize)
+            });
+            pending.tag == tag
+                && Some(pending.operation) == request.operation()
+                && pending.sector == first_sector + request.sector()
+                && pieces.eq(pending.pieces.iter().copied())
+        })
     }
 
     fn kick(&mut self) {
