@@ -114,6 +114,24 @@ struct Plan {
 }
 
 impl<D: Disk> Volume<D> {
+    /// Before a commit: what we know of the file system must be what its superblock says. If it is damaged,
+    /// the next thing would be the file system itself (campaign on seL4 release at a5e7c4a, seed 1,
+    /// trial 3369).
+    pub(crate) fn assert_superblock(&self) -> Result<(), StoreError> {
+        let mut store = self.store.borrow_mut();
+        let (block, at) = self.superblock.place();
+        let mut bytes = [0; SUPERBLOCK_BYTES];
+        store.read_part(block, at, &mut bytes)?;
+        let shape = self.growth.shape;
+        assert!(
+            Superblock::parse(&bytes, u64::MAX) == Ok(self.superblock)
+                && (shape.is_none() || shape == Shape::parse(&bytes))
+                && store.block_size() == self.superblock.block_size,
+            "the superblock is damaged"
+        );
+        Ok(())
+    }
+
     /// Lets `rsext4` see what was changed past it, before it is asked.
     pub(crate) fn refresh(&mut self) -> Result<(), Errno> {
         if !self.growth.unseen.is_empty() {

@@ -43,7 +43,7 @@ const EXTENT_BLOCKS_MAX: u64 = 0x8000;
 const INODE_HUGE_FILE: u32 = 0x4_0000;
 
 /// What we need of the superblock.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Seed of the checksums, where there are some.
     seed: Option<u32>,

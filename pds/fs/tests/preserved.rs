@@ -175,3 +175,31 @@ fn damage_is_found_and_mended() {
     }
     image::check(&world.borrow().image(), true).unwrap();
 }
+
+/// Bytes of the superblock that were damaged, and what we know of it then, do not get to the disk.
+#[test]
+fn a_damaged_superblock_is_not_committed() {
+    if !image::have_tools() {
+        return;
+    }
+    let disk = image::make(12, &["-b", "4096"]);
+    let magic_block_size_and_inodes = [0x38, 0x18, 0x28];
+    for byte in magic_block_size_and_inodes {
+        let world = World::new(disk.clone(), 1);
+        let contents = file(b'z', 40_000);
+        client(&world, 0).write("/f", &contents).unwrap();
+        let memory = world.borrow().memory.clone();
+        let bytes = memory.bytes();
+        let is_superblock = |at: &usize| bytes[at + 0x38..at + 0x3a] == [0x53, 0xef];
+        let places = (0x400..bytes.len() - 0x400).step_by(0x1000);
+        for at in places.filter(is_superblock) {
+            memory.set_bytes(at + byte, &[bytes[at + byte] ^ 0x40]);
+        }
+        let write = || client(&world, 0).write("/g", &contents);
+        let life = std::panic::catch_unwind(std::panic::AssertUnwindSafe(write));
+        assert!(life.is_err(), "byte {byte:#x}");
+        let world = World::new(world.borrow().media.borrow().image(), 1);
+        assert_eq!(client(&world, 0).read("/f").unwrap(), contents);
+        image::check(&world.borrow().image(), true).unwrap();
+    }
+}

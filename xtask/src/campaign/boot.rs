@@ -25,6 +25,8 @@ use crate::{qemu, run, workspace};
 const POLL: Duration = Duration::from_millis(200);
 /// Guest time that stands still for so long does not go on. A guard: nothing is measured by the host's clock.
 const STANDSTILL: Duration = Duration::from_secs(90);
+/// A boot says some 100 KiB. One that says so much prints without end, and nobody below the console gets on.
+const FLOOD_BYTES: usize = 16 << 20;
 /// The application has so long to say what it has left on the disk.
 const LAST_WORDS: Duration = Duration::from_secs(60);
 
@@ -37,6 +39,8 @@ pub enum End {
     Lost,
     /// Not even the injector goes on.
     Standstill,
+    /// The console prints without end.
+    Flood,
     /// QEMU ended.
     Exited,
 }
@@ -48,6 +52,7 @@ impl End {
             Self::Done => "done",
             Self::Lost => "lost",
             Self::Standstill => "standstill",
+            Self::Flood => "flood",
             Self::Exited => "exited",
         }
     }
@@ -217,24 +222,25 @@ fn watch(
         if now != moved.0 {
             moved = (now, Instant::now());
         }
-        match records.header(header::END) {
+        let flooded = || output.lock().is_ok_and(|text| text.len() > FLOOD_BYTES);
+        let how = match records.header(header::END) {
             2 => {
                 wait_for_last_words(output);
                 return Ok((End::Done, next));
             }
-            end if end == 1 || moved.1.elapsed() > STANDSTILL => {
-                // The trial at hand is what did it, if that is not said already: after a reset of the machine
-                // it is not (seL4 release at bd0a9c3, seed 1, trial 1610).
-                if let Some(mut record) = records.record(next) {
-                    record.outcome = Outcome::SystemLost;
-                    on_trial(Trial::of(&record, settings.first));
-                    next += 1;
-                }
-                let how = if end == 1 { End::Lost } else { End::Standstill };
-                return Ok((how, next));
-            }
-            _ => {}
+            1 => End::Lost,
+            _ if moved.1.elapsed() > STANDSTILL => End::Standstill,
+            _ if flooded() => End::Flood,
+            _ => continue,
+        };
+        // The trial at hand is what did it, if that is not said already: after a reset of the machine it is
+        // not (seL4 release at bd0a9c3, seed 1, trial 1610).
+        if let Some(mut record) = records.record(next) {
+            record.outcome = Outcome::SystemLost;
+            on_trial(Trial::of(&record, settings.first));
+            next += 1;
         }
+        return Ok((how, next));
     }
 }
 
