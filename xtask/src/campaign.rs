@@ -19,6 +19,7 @@ mod rates;
 mod report;
 mod stats;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -27,7 +28,7 @@ use injector_service::plan::VICTIMS;
 use injector_service::settings::{Mode, Settings};
 
 use crate::cli::{Ablation, CampaignArgs, KernelArgs, SystemArgs, Through};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::kernels::{self, Choice};
 use crate::qemu::{self, Machine};
 use crate::system::System;
@@ -248,10 +249,26 @@ pub struct Setup {
     system: System,
     settings: Settings,
     ablation: Ablation,
+    /// Nobody else uses the folder while this is open.
+    _lock: File,
+}
+
+/// Two campaigns in one folder would each give the other's machine a fresh disk while it runs.
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join("lock");
+    workspace::write(&path, b"")?;
+    let what = format!("open '{}'", path.display());
+    let file = File::open(&path).context(what)?;
+    file.try_lock().map_err(|_| {
+        Error::new(format!("another campaign uses '{}'", folder.display()))
+            .help("wait for it, or choose another --build-dir")
+    })?;
+    Ok(file)
 }
 
 impl Setup {
     fn make(args: &CampaignArgs, choice: &Choice, folder: &Path) -> Result<Self> {
+        let lock = lock(folder)?;
         let root = workspace::root();
         let none = (args.ablation == Ablation::None).then_some(NO_RESTARTS);
         let overlays = OVERLAYS.into_iter().chain(none);
@@ -286,6 +303,7 @@ impl Setup {
             files,
             settings: settings(args)?,
             ablation: args.ablation,
+            _lock: lock,
         })
     }
 
