@@ -134,8 +134,11 @@ const SQLITE_AND_CHAOS: &[&str] = &[
     "pds/chaos/seed.xml",
 ];
 
-/// 1,000 transactions under kills.
+/// SQLite under kills. So many transactions that the run is many times longer than the time between two
+/// kills, however fast the services get: with 100 of them a run could end before the first kill.
 const SQLITE_KILLS: Case = Case {
+    name: "files_sqlite_kills",
+    what: "SQLite's 1,000 transactions while the file service and the block driver die in turn, every 50 ms",
     system: SystemUnderTest::Ours(SQLITE_AND_CHAOS),
     disk: Disk::Ext4(64),
     prefill: &[
@@ -143,7 +146,8 @@ const SQLITE_KILLS: Case = Case {
         ("app_sqlite.settings", sqlite::LONG),
     ],
     expect: &[" app_sqlite: KINTSUGI|PASS"],
-    at_least: &[("KILL pd=fs", 25), ("KILL pd=blk", 25)],
+    // About 40 of each.
+    at_least: &[("KILL pd=fs", 15), ("KILL pd=blk", 15)],
     show: &["app_sqlite: transactions="],
     host_cached: true,
     icount: true,
@@ -281,23 +285,7 @@ pub const ALL: &[Case] = &[
         by_name: true,
         ..PLAIN
     },
-    Case {
-        name: "files_sqlite_kills",
-        what: "the same, while the file service and the block driver die in turn, every 50 ms",
-        prefill: &[
-            ("chaos.seed", SQLITE_PACE),
-            ("app_sqlite.settings", sqlite::SHORT),
-        ],
-        at_least: &[("KILL pd=fs", 1), ("KILL pd=blk", 1)],
-        after: Some(sqlite::check_100),
-        ..SQLITE_KILLS
-    },
-    Case {
-        name: "files_sqlite_1000",
-        what: "the same with 1,000 transactions",
-        by_name: true,
-        ..SQLITE_KILLS
-    },
+    SQLITE_KILLS,
     files::CASE_RANDOM,
     files::CASE_KILLS,
     files::CASE_POINTS,

@@ -12,9 +12,7 @@ use std::process::Command;
 use crate::disk;
 use crate::error::{Context, Error, Result};
 
-/// Transactions of the run that is part of every test.
-pub const SHORT: &[u8; 4] = &100_u32.to_le_bytes();
-/// Transactions of the long run: four bytes for `app_sqlite.settings`.
+/// Transactions of the run under kills: four bytes for `app_sqlite.settings`.
 pub const LONG: &[u8; 4] = &1000_u32.to_le_bytes();
 
 const ACCOUNTS: usize = 16;
