@@ -12,6 +12,7 @@
 mod ablation;
 mod boot;
 mod disks;
+mod drive;
 mod gdb;
 mod journal;
 mod outside;
@@ -21,8 +22,8 @@ mod stats;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use injector_service::class::Class;
 use injector_service::plan::VICTIMS;
 use injector_service::settings::{Mode, Settings};
@@ -33,9 +34,8 @@ use crate::kernels::{self, Choice};
 use crate::qemu::{self, Machine};
 use crate::system::System;
 use crate::{build, disk, image, samples, workspace};
-use boot::{Boot, End};
-use disks::Verdict;
-use journal::{BootEntry, Campaign, Journal, Trial};
+use boot::Boot;
+use journal::{Campaign, Journal, Trial};
 
 /// Adds the injector, and a PD that keeps the processor busy: see `demo`.
 const OVERLAYS: [&str; 4] = [
@@ -53,11 +53,11 @@ const LOST_AFTER_NONE_MS: u64 = 3_000;
 /// Guest time without a finished round after which the system is lost. Every timeout of policy.toml is
 /// shorter.
 const LOST_AFTER_MS: u64 = 15_000;
-/// Where the progress bar cannot be shown, a line comes after so many trials.
-const LINE_EVERY: u64 = 25;
 /// Faults of the short campaign, and how many of them must have an effect: four in ten have.
 const SHORT_FAULTS: u64 = 200;
 const SHORT_MANIFESTED_MIN: u64 = 50;
+/// Its file.
+const DISK: &str = "disk.img";
 /// Megabytes of the disk.
 const DISK_MEGABYTES: u64 = 64;
 
@@ -151,7 +151,7 @@ fn one(args: &CampaignArgs, choice: &Choice) -> Result<Journal> {
     }
     let setup = Setup::make(args, choice, &folder)?;
     let mut journal = Journal::open(&path, &campaign, args.resume)?;
-    drive(args, &setup, &mut journal)?;
+    drive::all(args, &setup, &mut journal)?;
     Ok(journal)
 }
 
@@ -187,6 +187,7 @@ pub fn short(kernel: KernelArgs, build_dir: &Path) -> Result<()> {
         replay: None,
         replay_from: None,
         per_boot: SHORT_FAULTS,
+        jobs: 1,
         strict: true,
         build_dir: build_dir.to_owned(),
     };
@@ -237,20 +238,30 @@ fn campaign_of(args: &CampaignArgs, choice: &Choice) -> Campaign {
     }
 }
 
-/// What all boots share.
+/// What all boots share, but for `work` and what is in it.
+#[derive(Clone)]
 pub struct Setup {
     machine: Machine,
-    board: crate::board::Board,
+    board: Arc<crate::board::Board>,
+    /// Of the build and the report.
     folder: PathBuf,
+    /// Of one machine at a time: its disk, socket and settings.
+    work: PathBuf,
     /// The disk that each boot gets a copy of, and the files in it.
     disk: PathBuf,
     files: PathBuf,
     pds: Vec<String>,
-    system: System,
+    system: Arc<System>,
     settings: Settings,
     ablation: Ablation,
     /// Nobody else uses the folder while this is open.
-    _lock: File,
+    _lock: Arc<File>,
+}
+
+/// The disk of the machine that works in a folder. What the host's power cut would do to it is not the
+/// question.
+fn attached_to(work: &Path) -> PathBuf {
+    qemu::with_options(&work.join(DISK), "cache=unsafe")
 }
 
 /// Two campaigns in one folder would each give the other's machine a fresh disk while it runs.
@@ -285,25 +296,41 @@ impl Setup {
         let disk = folder.join("fresh.img");
         disk::make_ext4(&disk, DISK_MEGABYTES, Some(&files))?;
         disk::grow(&disk, DISK_MEGABYTES + RAW_MEGABYTES)?;
-        let attached = folder.join("disk.img");
         let pds = built.loaded.system.pds.iter().map(|pd| pd.name.clone());
         Ok(Self {
             machine: Machine {
                 image,
-                // What the host's power cut would do to it is not the question.
-                disk: Some(qemu::with_options(&attached, "cache=unsafe")),
+                disk: Some(attached_to(folder)),
                 icount: true,
                 extra: &[],
             },
             pds: pds.collect(),
-            system: built.loaded.system,
-            board: built.board,
+            system: Arc::new(built.loaded.system),
+            board: Arc::new(built.board),
             folder: folder.to_path_buf(),
+            work: folder.to_path_buf(),
             disk,
             files,
             settings: settings(args)?,
             ablation: args.ablation,
-            _lock: lock,
+            _lock: Arc::new(lock),
+        })
+    }
+
+    /// The same for one more machine at the same time.
+    fn for_job(&self, job: usize) -> Result<Self> {
+        let work = self.folder.join(format!("job-{job}"));
+        workspace::make_folder(&work)?;
+        let image = work.join(self.machine.image.file_name().unwrap_or_default());
+        std::fs::copy(&self.machine.image, &image).context("copy the image")?;
+        Ok(Self {
+            machine: Machine {
+                image,
+                disk: Some(attached_to(&work)),
+                ..self.machine.clone()
+            },
+            work,
+            ..self.clone()
         })
     }
 
@@ -314,7 +341,7 @@ impl Setup {
     }
 
     fn attached(&self) -> PathBuf {
-        self.folder.join("disk.img")
+        self.work.join(DISK)
     }
 
     /// Boots with a fresh disk and runs trials `first..end`.
@@ -373,76 +400,6 @@ fn settings(args: &CampaignArgs) -> Result<Settings> {
         },
         mode: if args.rates { Mode::Rates } else { mode },
     })
-}
-
-fn progress(args: &CampaignArgs, done: u64) -> ProgressBar {
-    let bar = ProgressBar::new(args.faults);
-    let style = "{elapsed_precise} {wide_bar} {pos}/{len} {per_sec} {msg}";
-    if let Ok(style) = ProgressStyle::with_template(style) {
-        bar.set_style(style);
-    }
-    bar.set_position(done);
-    bar.reset_eta();
-    bar
-}
-
-/// Boots until all trials are made.
-fn drive(args: &CampaignArgs, setup: &Setup, journal: &mut Journal) -> Result<()> {
-    let mut next = journal.next();
-    let bar = progress(args, next);
-    while next < args.faults {
-        let end = args.faults.min(next + args.per_boot.max(1));
-        let mut failure = None;
-        let boot = setup.boot(next, end, &mut |trial| {
-            bar.set_position(trial.trial + 1);
-            failure = failure.take().or(journal.add_trial(trial).err());
-            bar.set_message(journal.counts());
-            if bar.is_hidden() && bar.position().is_multiple_of(LINE_EVERY) {
-                let (at, rate, counts) = (bar.position(), bar.per_sec(), journal.counts());
-                println!("{at}/{}: {rate:.2} per second; {counts}", args.faults);
-            }
-        })?;
-        if let Some(error) = failure {
-            return Err(error);
-        }
-        let first = next;
-        next = boot.next;
-        let verdict = disks::judge(setup, &boot);
-        let entry = entry(first, &boot, &verdict);
-        if entry.disk.is_some() || boot.end != End::Done || journal.is_bad(first) {
-            let kept = setup.folder.join(format!("boot-{first}.serial"));
-            workspace::write(&kept, boot.output.as_bytes())?;
-            bar.println(format!(
-                "boot at trial {first}: {}{}",
-                boot.end.name(),
-                entry
-                    .disk
-                    .as_deref()
-                    .map_or(String::new(), |text| format!("; disk: {text}"))
-            ));
-        }
-        journal.add_boot(entry)?;
-        if boot.next == first {
-            return Err(
-                Error::new(format!("the system did not start: {}", boot.end.name())).help(format!(
-                    "see '{}'",
-                    setup.folder.join(format!("boot-{first}.serial")).display()
-                )),
-            );
-        }
-    }
-    bar.finish();
-    Ok(())
-}
-
-fn entry(first: u64, boot: &Boot, verdict: &Verdict) -> BootEntry {
-    BootEntry {
-        boot: first,
-        next: boot.next,
-        end: boot.end.name().to_owned(),
-        disk: verdict.clone().err(),
-        seconds: boot.elapsed.as_secs_f64(),
-    }
 }
 
 /// Boots as the boot of the recorded trial began, and runs up to it.

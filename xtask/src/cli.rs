@@ -3,6 +3,7 @@
 
 //! The command line.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -274,12 +275,19 @@ pub struct CampaignArgs {
     /// Boot again after so many trials, to look at the disk.
     #[arg(long, value_name = "N", default_value_t = 250)]
     pub per_boot: u64,
+    /// So many machines at a time [default: one for each of the host's processors].
+    #[arg(long, value_name = "N", default_value_t = processors())]
+    pub jobs: usize,
     /// End with status 1 when anything was lost or wrong, or did not come back.
     #[arg(long)]
     pub strict: bool,
     /// Where everything goes, below `campaign`.
     #[arg(long, env = "BUILD_DIR", value_name = "DIR", default_value = "build")]
     pub build_dir: PathBuf,
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 /// Arguments of `simulate`.

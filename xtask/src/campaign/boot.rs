@@ -102,7 +102,7 @@ impl Records {
 ///
 /// When QEMU cannot be started or does not answer.
 pub fn run(setup: &Setup, settings: &Settings, on_trial: &mut dyn FnMut(Trial)) -> Result<Boot> {
-    let path = setup.folder.join("settings.bin");
+    let path = setup.work.join("settings.bin");
     let bytes: Vec<u8> = settings
         .words()
         .into_iter()
@@ -116,7 +116,7 @@ pub fn run(setup: &Setup, settings: &Settings, on_trial: &mut dyn FnMut(Trial)) 
         settings::ADDRESS
     );
     command.args(["-device", &loader]);
-    let stub = setup.folder.join(outside::SOCKET);
+    let stub = setup.work.join(outside::SOCKET);
     let debugged = settings.mode == Mode::Outside || setup.ablation != Ablation::Full;
     if debugged {
         let argument = format!("unix:{},server=on,wait=off", stub.display());
@@ -162,11 +162,11 @@ fn collect(child: &mut Child) -> Arc<Mutex<String>> {
 }
 
 fn connect(setup: &Setup, child: &mut Child) -> Result<Qmp> {
-    let folder = setup.machine.image.parent().unwrap_or(&setup.folder);
+    let folder = setup.machine.image.parent().unwrap_or(&setup.work);
     let socket = qemu::socket(folder)
         .ok_or_else(|| crate::error::Error::new("the build folder's path is too long"))?;
     loop {
-        match Qmp::connect(&socket, setup.folder.join("records.bin")) {
+        match Qmp::connect(&socket, setup.work.join("records.bin")) {
             Ok(qmp) => return Ok(qmp),
             Err(error) => {
                 if child.try_wait().context("look at QEMU")?.is_some() {

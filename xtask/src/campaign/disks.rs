@@ -22,14 +22,14 @@ fn examine(setup: &Setup, boot: &Boot) -> Result<()> {
     let attached = setup.attached();
     disk::replay(&attached)?;
     disk::check_ext4(&attached)?;
-    let before = tree(&setup.disk, &setup.folder.join("before"))?;
-    let after = tree(&attached, &setup.folder.join("after"))?;
+    let before = tree(&setup.disk, &setup.work.join("before"))?;
+    let after = tree(&attached, &setup.work.join("after"))?;
     judge::files_kept(&before, &after)?;
     // Only an application that came to its end has said what has to be there.
     if boot.end == End::Done && boot.output.contains(run::PASS) {
         let pds: Vec<_> = setup.pds.iter().map(String::as_str).collect();
         judge::files_written(&log::parse(&boot.output, &pds), &after)?;
     }
-    sqlite::check_unfinished(&attached, &setup.folder.join("database"))?;
+    sqlite::check_unfinished(&attached, &setup.work.join("database"))?;
     disk::check_files(&attached, &setup.files)
 }

@@ -4,9 +4,10 @@
 //! The file of a campaign: JSON lines, the first says what campaign it is, each other one is a trial or
 //! the end of a boot. A file whose last line was cut off by an interruption is taken up at the line before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use injector_service::class::Class;
@@ -165,9 +166,9 @@ pub struct Journal {
     pub path: PathBuf,
     /// Of which campaign.
     pub campaign: Campaign,
-    /// In order.
+    /// In order, once the campaign is over.
     pub trials: Vec<Trial>,
-    /// In order.
+    /// In order, once the campaign is over.
     pub boots: Vec<BootEntry>,
     file: File,
 }
@@ -193,11 +194,7 @@ pub fn commit() -> String {
 impl Journal {
     /// Whether any trial of the boot that began with this one was worse than unnoticed.
     pub fn is_bad(&self, boot: u64) -> bool {
-        let mut trials = self
-            .trials
-            .iter()
-            .rev()
-            .take_while(|trial| trial.boot == boot);
+        let mut trials = self.trials.iter().filter(|trial| trial.boot == boot);
         trials.any(|trial| trial.outcome() > Outcome::Unnoticed)
     }
 
@@ -233,6 +230,7 @@ impl Journal {
                 Line::Boot(boot) => journal.boots.push(boot),
             }
         }
+        journal.sort();
         journal.rewrite()?;
         Ok(journal)
     }
@@ -267,13 +265,26 @@ impl Journal {
         writeln!(self.file, "{text}").context(format!("write '{}'", self.path.display()))
     }
 
-    /// The first trial that is not there.
-    pub fn next(&self) -> u64 {
-        self.trials
-            .iter()
-            .map(|trial| trial.trial + 1)
-            .max()
-            .unwrap_or(0)
+    /// Trials and boots in the order of their numbers: several machines add theirs as they come.
+    pub fn sort(&mut self) {
+        self.trials.sort_by_key(|trial| trial.trial);
+        self.boots.sort_by_key(|boot| boot.boot);
+    }
+
+    /// The trials below `faults` that are not there, as ranges from the first to before the last. A range
+    /// ends at every multiple of `per_boot`, so that all boots are the same however many run at a time.
+    pub fn missing(&self, faults: u64, per_boot: u64) -> Vec<Range<u64>> {
+        let there: BTreeSet<_> = self.trials.iter().map(|trial| trial.trial).collect();
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        for trial in (0..faults).filter(|trial| !there.contains(trial)) {
+            match ranges.last_mut() {
+                Some(last) if last.end == trial && !trial.is_multiple_of(per_boot.max(1)) => {
+                    last.end += 1;
+                }
+                _ => ranges.push(trial..trial + 1),
+            }
+        }
+        ranges
     }
 
     /// Adds a trial.
@@ -342,6 +353,19 @@ mod tests {
     }
 
     #[test]
+    fn what_two_machines_have_left_open_is_made_up_for() {
+        let path = std::env::temp_dir().join(format!("kintsugi-gaps-{}", std::process::id()));
+        let mut journal = Journal::open(&path, &campaign(1), false).unwrap();
+        for number in [4, 0, 5, 1, 2] {
+            journal.add_trial(trial(number)).unwrap();
+        }
+        assert_eq!(journal.missing(9, 4), [3..4, 6..8, 8..9]);
+        journal.sort();
+        assert!(journal.trials.is_sorted_by_key(|trial| trial.trial));
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
     fn an_interrupted_file_is_taken_up_and_another_campaigns_is_refused() {
         let path = std::env::temp_dir().join(format!("kintsugi-trials-{}", std::process::id()));
         let mut journal = Journal::open(&path, &campaign(1), false).unwrap();
@@ -351,13 +375,19 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, &text[..text.len() - 9]).unwrap();
         let mut journal = Journal::open(&path, &campaign(1), true).unwrap();
-        assert_eq!((journal.next(), journal.trials.len()), (1, 1));
+        assert_eq!(
+            (journal.missing(3, 2), journal.trials.len()),
+            (vec![1..2, 2..3], 1)
+        );
         assert_eq!(journal.trials[0].restarts["fs"], 2);
         journal.add_trial(trial(1)).unwrap();
         drop(journal);
         assert!(Journal::open(&path, &campaign(2), true).is_err());
-        assert_eq!(Journal::open(&path, &campaign(1), true).unwrap().next(), 2);
-        assert_eq!(Journal::open(&path, &campaign(2), false).unwrap().next(), 0);
+        let again = Journal::open(&path, &campaign(1), true).unwrap();
+        assert_eq!(again.missing(9, 4), [2..4, 4..8, 8..9]);
+        drop(again);
+        let other = Journal::open(&path, &campaign(2), false).unwrap();
+        assert_eq!(other.missing(3, 4), [0..3]);
         std::fs::remove_file(&path).unwrap();
     }
 }
