@@ -366,11 +366,7 @@ impl Handler for Supervisor {
 
     fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
         fault_point!("supervisor.notified");
-        let epochs = self
-            .tree
-            .children
-            .iter()
-            .map(|child| (child.record.phase == Phase::Running).then_some(child.record.epoch));
+        let epochs = self.tree.children.iter().map(ChildState::watched);
         if let Some(noticed) = self.watch.notified(channels, epochs) {
             self.on_hang(&noticed);
         }

@@ -44,6 +44,9 @@ pub struct Record {
     pub fallback: bool,
 }
 
+/// What tells a child's state from whatever else a wrong address leads to.
+const MARK: u32 = 0x3f1d_6a29;
+
 /// Restarts of each child that are remembered.
 const REMEMBERED: u32 = RESTARTS_MAX_MAX + 1;
 
@@ -59,6 +62,7 @@ pub struct ChildState {
     pub record: Record,
     /// What also survives it.
     pub history: History,
+    mark: u32,
 }
 
 /// What to do about a fault. Children are bits, by their position in the tree.
@@ -102,7 +106,19 @@ impl ChildState {
             policy,
             record,
             history: [0; REMEMBERED as usize],
+            mark: MARK,
         }
+    }
+
+    /// The epoch of a child that is to be watched.
+    ///
+    /// # Panics
+    ///
+    /// When this is no child's state: a supervisor that takes something else for its children would watch
+    /// nobody, and answer its own supervisor all the time.
+    pub fn watched(&self) -> Option<u32> {
+        assert!(self.mark == MARK, "the list of children is damaged");
+        (self.record.phase == Phase::Running).then_some(self.record.epoch)
     }
 
     /// Position in the history of the latest restart.

@@ -56,11 +56,9 @@ impl Supervisor {
             window_ms: 1,
             ..ChildPolicy::DEFAULT
         };
-        ChildState {
-            policy,
-            record,
-            history,
-        }
+        let mut child = ChildState::new(policy);
+        (child.record, child.history) = (record, history);
+        child
     }
 
     /// `child` has died: deals with it, through as many lives as it takes. Returns its new epoch.

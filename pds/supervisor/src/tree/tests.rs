@@ -219,3 +219,15 @@ fn pauses_double_and_end_with_the_window() {
     // Later there is nothing to wait for.
     assert_eq!(tree.on_fault(1, 5_000), Decision::Restart(0b010));
 }
+
+#[test]
+#[should_panic = "the list of children is damaged"]
+fn what_is_no_child_is_not_taken_for_a_stopped_one() {
+    // A wrong register led to other memory, in which no child seemed to run (campaign on seL4 release at
+    // a5e7c4a, seed 1, trial 4104).
+    let elsewhere = ChildState {
+        mark: 0,
+        ..ChildState::new(ChildPolicy::DEFAULT)
+    };
+    elsewhere.watched();
+}
