@@ -13,10 +13,10 @@ use super::{Extra, plots, recovered};
 
 const STYLE: &str = "body{font:15px/1.45 sans-serif;max-width:1180px;margin:24px auto;padding:0 \
 16px;color:#222}\
-table{border-collapse:collapse;margin:8px 0 24px}td,th{padding:3px 9px;border-bottom:1px solid #ddd;\
+table{border-collapse:collapse;margin:8px 0 24px}td,th{padding:3px 7px;border-bottom:1px solid #ddd;\
 text-align:right;font-variant-numeric:tabular-nums}td:first-child,th:first-child{text-align:left}\
 th{background:#f4f4f4}h1{font-size:24px}h2{font-size:18px;margin-top:32px}\
-.bar{height:14px;display:inline-block}\
+.bar{height:14px;display:inline-block}small .bar{height:6px}small{white-space:nowrap;color:#666}\
 .key span{margin-right:16px}.key i{display:inline-block;width:12px;height:12px;margin-right:5px}\
 .z{color:#bbb}.bad{color:#b00020;font-weight:bold}code{font-size:12px}";
 
@@ -54,12 +54,11 @@ fn versions() -> String {
 /// The whole page.
 pub fn html(journal: &Journal, summary: &Summary, extra: &Extra) -> String {
     let campaign = &journal.campaign;
-    let title = format!(
-        "Kintsugi: {} faults on {} {}",
-        summary.all.total(),
-        campaign.kernel,
-        campaign.config
-    );
+    let kernel = match campaign.kernel.as_str() {
+        "sel4" => format!("seL4 ({})", campaign.config),
+        _ => "the development kernel".to_owned(),
+    };
+    let title = format!("Kintsugi: {} faults on {kernel}", summary.all.total());
     let mut page = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
          <style>{STYLE}</style></head><body><h1>{title}</h1>"
@@ -108,10 +107,11 @@ fn key(page: &mut String) {
     page.push_str("</p>");
 }
 
-fn bar(counts: &Counts) -> String {
+/// The outcomes of all trials, side by side on so many pixels.
+fn bar(counts: &Counts, pixels: f64) -> String {
     let total = counts.total().max(1) as f64;
     let part = |(outcome, colour): (Outcome, &str)| {
-        let width = counts.of(outcome) as f64 / total * 150.0;
+        let width = counts.of(outcome) as f64 / total * pixels;
         format!("<span class=\"bar\" style=\"width:{width:.2}px;background:{colour}\"></span>")
     };
     Outcome::ALL.into_iter().zip(COLOURS).map(part).collect()
@@ -149,7 +149,7 @@ fn section<'a>(
             page,
             "<td style=\"white-space:nowrap\">{}</td><td style=\"white-space:nowrap\">{}</td></tr>",
             recovered(counts),
-            bar(counts)
+            bar(counts, 140.0)
         );
     }
     page.push_str("</table>");
@@ -158,9 +158,9 @@ fn section<'a>(
 /// Classes by victims: manifested, and how many of those were not recovered unnoticed.
 fn grid(page: &mut String, summary: &Summary) {
     page.push_str(
-        "<h2>Classes by victims</h2><p>Manifested faults of all trials; in red those that the \
-         application noticed, \
-         or worse.</p><table><tr><th></th>",
+        "<h2>Classes by victims</h2><p>Manifested faults of all trials, their outcomes, and the share in \
+         percent that was recovered unnoticed with its 95 % interval; in red the faults that the \
+         application noticed, or worse.</p><table><tr><th></th>",
     );
     for pd in summary.by_pd.keys() {
         let _ = write!(page, "<th>{pd}</th>");
@@ -174,17 +174,12 @@ fn grid(page: &mut String, summary: &Summary) {
                 continue;
             };
             let bad = counts.manifested() - counts.of(Outcome::Unnoticed);
-            let _ = write!(
-                page,
-                "<td title=\"unnoticed of manifested, %: {}\">{} of {}",
-                recovered(counts),
-                counts.manifested(),
-                counts.total()
-            );
+            let _ = write!(page, "<td>{} of {}", counts.manifested(), counts.total());
             if bad > 0 {
                 let _ = write!(page, " <span class=\"bad\">{bad}</span>");
             }
-            page.push_str("</td>");
+            let (bar, share) = (bar(counts, 100.0), recovered(counts));
+            let _ = write!(page, "<br><small>{bar}<br>{share}</small></td>");
         }
         page.push_str("</tr>");
     }
