@@ -9,10 +9,16 @@ use request_table::Ticket;
 use super::{DEATHS_MAX, Service};
 use crate::device::Device;
 
+/// Other code looks at it once more: one wrong instruction, and the file service was told that each of its
+/// requests was invalid (campaign on seL4 release at 9481ad8, seed 1, trial 2915).
+#[inline(never)]
+fn assert_breaks(wire: &RequestWire, data_bytes: u64, status: Status) {
+    let again = wire.check(data_bytes);
+    assert!(again == Err(status), "a request was refused as {status:?}");
+}
+
 impl<D: Device> Service<D> {
-    /// Answers a request that breaks the rules. Other code looks at it once more: one wrong instruction, and
-    /// the file service was told that each of its requests was invalid (campaign on seL4 release at
-    /// 9481ad8, seed 1, trial 2915).
+    /// Answers a request that breaks the rules.
     #[cold]
     #[inline(never)]
     pub(super) fn refuse(
@@ -22,8 +28,7 @@ impl<D: Device> Service<D> {
         wire: &RequestWire,
         status: Status,
     ) -> bool {
-        let again = wire.check(self.clients[index].data_bytes);
-        assert!(again == Err(status), "a request was refused as {status:?}");
+        assert_breaks(wire, self.clients[index].data_bytes, status);
         self.complete(index, ticket, &Completion::failed(status));
         true
     }
@@ -35,5 +40,28 @@ impl<D: Device> Service<D> {
         log::error!("request {sequence} failed: it killed the driver {DEATHS_MAX} times");
         self.complete(index, ticket, &Completion::failed(Status::Io));
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::blk::Segment;
+
+    use super::*;
+
+    const PAGE: &[Segment] = &[Segment {
+        offset: 0,
+        bytes: 4096,
+    }];
+
+    #[test]
+    fn what_breaks_the_rules_is_refused() {
+        assert_breaks(&RequestWire::read(0, PAGE), 2048, Status::Invalid);
+    }
+
+    #[test]
+    #[should_panic = "was refused as Invalid"]
+    fn what_does_not_is_not() {
+        assert_breaks(&RequestWire::read(0, PAGE), 4096, Status::Invalid);
     }
 }
