@@ -49,14 +49,14 @@ mod tests {
 
     use super::*;
 
-    const PAGE: &[Segment] = &[Segment {
+    const PAGE: Segment = Segment {
         offset: 0,
         bytes: 4096,
-    }];
+    };
 
     #[test]
     fn what_breaks_the_rules_is_refused() {
-        assert_breaks(&RequestWire::read(0, PAGE), 2048, Status::Invalid);
+        assert_breaks(&RequestWire::read(0, PAGE), 2048, Status::BadAddress);
     }
 
     #[test]
