@@ -27,6 +27,8 @@ const POLL: Duration = Duration::from_millis(200);
 const STANDSTILL: Duration = Duration::from_secs(90);
 /// A boot says some 100 KiB. One that says so much prints without end, and nobody below the console gets on.
 const FLOOD_BYTES: usize = 16 << 20;
+/// A machine that is reset so often during one trial does not get out of what makes it reset.
+const RESETS_MAX: u64 = 3;
 /// The application has so long to say what it has left on the disk.
 const LAST_WORDS: Duration = Duration::from_secs(60);
 
@@ -41,6 +43,8 @@ pub enum End {
     Standstill,
     /// The console prints without end.
     Flood,
+    /// The machine is reset again and again.
+    Resets,
     /// QEMU ended.
     Exited,
 }
@@ -53,6 +57,7 @@ impl End {
             Self::Lost => "lost",
             Self::Standstill => "standstill",
             Self::Flood => "flood",
+            Self::Resets => "resets",
             Self::Exited => "exited",
         }
     }
@@ -193,6 +198,8 @@ fn watch(
     };
     let mut next = settings.first;
     let mut moved = (0, Instant::now());
+    // The trial at hand, and how often the machine had started when that began.
+    let mut started = (next, 1);
     loop {
         let worked = match &mut outside {
             Some(outside) => outside.work(&mut qmp, POLL),
@@ -218,6 +225,10 @@ fn watch(
                 next += 1;
             }
         }
+        let starts = records.header(header::STARTS);
+        if started.0 != next {
+            started = (next, starts);
+        }
         let now = records.header(header::NOW_US);
         if now != moved.0 {
             moved = (now, Instant::now());
@@ -231,6 +242,7 @@ fn watch(
             1 => End::Lost,
             _ if moved.1.elapsed() > STANDSTILL => End::Standstill,
             _ if flooded() => End::Flood,
+            _ if ours && starts > started.1 + RESETS_MAX => End::Resets,
             _ => continue,
         };
         // The trial at hand is what did it, if that is not said already: after a reset of the machine it is

@@ -15,7 +15,7 @@ use super::disks::{self, Verdict};
 use super::journal::{BootEntry, Journal, Trial};
 use super::{Setup, workspace};
 use crate::cli::CampaignArgs;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 
 /// Where the progress bar cannot be shown, a line comes after so many trials.
 const LINE_EVERY: u64 = 25;
@@ -108,11 +108,16 @@ impl Drive<'_> {
         if let Some(error) = failure {
             return Err(error);
         }
+        let kept = |what| setup.folder.join(format!("boot-{first}.{what}"));
+        let serial = kept("serial");
+        let is_bad = self.journal(|journal| Ok(journal.is_bad(first)))? || boot.end != End::Done;
+        if is_bad {
+            // The judge replays its journal.
+            std::fs::copy(setup.attached(), kept("img")).context("keep the disk")?;
+        }
         let verdict = disks::judge(setup, &boot);
         let entry = entry(first, &boot, &verdict);
-        let serial = setup.folder.join(format!("boot-{first}.serial"));
-        let is_bad = self.journal(|journal| Ok(journal.is_bad(first)))?;
-        if entry.disk.is_some() || boot.end != End::Done || is_bad {
+        if entry.disk.is_some() || is_bad {
             workspace::write(&serial, boot.output.as_bytes())?;
             let disk = entry.disk.as_deref();
             self.say(&format!(
