@@ -86,7 +86,8 @@ pub(crate) fn put_u32(bytes: &mut [u8], at: usize, value: u32) {
 /// Reads one block.
 pub type Read<'a, E> = dyn FnMut(u64, &mut [u8]) -> Result<(), E> + 'a;
 
-/// What we need of the superblock, and what we know it by. Nothing of it changes while the file system is mounted.
+/// What we need of the superblock, and what we know it by. Nothing of it changes while the file system is
+/// mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Superblock {
     /// Bytes of a block: 1024, 2048 or 4096.
@@ -104,7 +105,8 @@ pub struct Superblock {
 }
 
 /// What a mounted file system changes in its superblock: numbers of free blocks and inodes, times and the
-/// count of mounts, the state, the list of orphans, the amount written, the record of errors, the inode of lost+found, the checksum.
+/// count of mounts, the state, the list of orphans, the amount written, the record of errors, the inode of
+/// lost+found, the checksum.
 const CHANGING: [Range<usize>; 10] = [
     0x0c..0x14,
     0x2c..0x36,
@@ -510,8 +512,8 @@ mod tests {
         assert_eq!(bytes, clean);
     }
 
-    /// Campaign on seL4 release at 870d2b0, seed 2, trial 196: `rsext4`'s copy in memory was damaged, and written
-    /// out with the inode of a quota that nobody has.
+    /// Campaign on seL4 release at 870d2b0, seed 2, trial 196: `rsext4`'s copy in memory was damaged, and
+    /// written out with the inode of a quota that nobody has.
     #[test]
     fn a_superblock_is_known_by_all_that_does_not_change() {
         let clean = superblock();

@@ -99,6 +99,11 @@ impl Records {
         }
         Record::parse(&words).filter(|record| record.trial == trial)
     }
+
+    fn done(&self, trial: u64) -> Option<Record> {
+        let record = self.record(trial);
+        record.filter(|record| record.state == State::Done)
+    }
 }
 
 /// Runs trials `settings.first..settings.end`, each of which is handed over as soon as it is over.
@@ -219,11 +224,9 @@ fn watch(
         let records = Records { bytes };
         let ours = records.header(header::MAGIC) == record::MAGIC
             && records.header(header::FIRST) == settings.first;
-        if ours {
-            while let Some(record) = records.record(next).filter(|r| r.state == State::Done) {
-                on_trial(Trial::of(&record, settings.first));
-                next += 1;
-            }
+        while let Some(record) = records.done(next).filter(|_| ours) {
+            on_trial(Trial::of(&record, settings.first));
+            next += 1;
         }
         let starts = records.header(header::STARTS);
         if started.0 != next {
