@@ -287,8 +287,8 @@ where
     #[cold]
     fn look_everywhere(&mut self) {
         // Only we write it: our code or memory is damaged, and a client that begins anew would not find us
-        // (campaign on seL4 release at a5e7c4a, seed 1, trial 8900, from 8889 on: what is in hand was stored at
-        // the wrong place, and the next life of the file service waited for ever).
+        // (campaign on seL4 release at a5e7c4a, seed 1, trial 8900, from 8889 on: what is in hand went to
+        // a wrong place, and the next life of the file service waited for ever).
         let own = self.completions.as_shared_ref();
         let is_whole = self
             .completion_layout

@@ -456,8 +456,8 @@ fn attempts_are_counted_over_lives_and_per_request() {
 }
 
 /// Campaign on seL4 release at a5e7c4a, seed 1, trial 8900: one skipped instruction in the driver (in trial
-/// 8889) had destroyed the header of its completions. The next life of the file service saw that its request was
-/// complete, did not take it for want of a header, and told nobody.
+/// 8889) had destroyed the header of its completions. The next life of the file service saw that its request
+/// was complete, did not take it for want of a header, and told nobody.
 #[test]
 fn a_server_without_a_header_is_reminded_and_ends() {
     let mut world = World::new(2);
