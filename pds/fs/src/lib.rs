@@ -23,6 +23,7 @@ pub mod blk_disk;
 mod block_io;
 pub mod clock;
 pub mod disk;
+mod doubt;
 pub mod entropy;
 mod errors;
 pub mod file_map;

@@ -76,12 +76,20 @@ impl From<Errno> for Failure {
 type Outcome = Result<CompletionWire, Failure>;
 
 impl<D: Disk> Volume<D> {
-    /// Runs a request whose data are in `from`; answers longer than a completion go to `to`.
+    /// Runs a request whose data are in `from`; answers longer than a completion go to `to`. The answer is
+    /// decided here, and not where it is published: what is copied on the way may be something else (campaign
+    /// on seL4 release at a5e7c4a, seed 1, trial 8762).
     ///
     /// # Errors
     ///
     /// Says whether there is something to roll back.
-    pub fn run(&mut self, request: &Request, from: &SharedRef, to: &mut SharedMut) -> Outcome {
+    pub fn run(
+        &mut self,
+        request: &Request,
+        sequence: u64,
+        from: &SharedRef,
+        to: &mut SharedMut,
+    ) -> Outcome {
         // Reads and writes do this when they need `rsext4`, walks when they find what it has not seen.
         let later = match request {
             Request::Read { .. } | Request::Write { .. } | Request::Append { .. } => true,
@@ -93,6 +101,16 @@ impl<D: Disk> Volume<D> {
         if !later {
             self.refresh().map_err(Failure::Broken)?;
         }
+        let outcome = self.run_undecided(request, from, to);
+        outcome.map(|completion| completion.decided(sequence))
+    }
+
+    fn run_undecided(
+        &mut self,
+        request: &Request,
+        from: &SharedRef,
+        to: &mut SharedMut,
+    ) -> Outcome {
         match request {
             Request::Open { path, flags, mode } => self.run_open(path, *flags, *mode),
             Request::Read {

@@ -6,6 +6,7 @@
 
 use proto::fs::{CompletionWire, Errno};
 use recovery::fault_point;
+use request_table::Whole;
 use sel4_shared_memory::{SharedMut, SharedRef};
 
 use crate::disk::Disk;
@@ -49,7 +50,7 @@ impl<D: Disk> Volume<D> {
         output: &mut SharedMut,
     ) -> Result<CompletionWire, Errno> {
         if self.read_only().is_some() {
-            return self.run_read_only(request, input, output);
+            return self.run_read_only(request, place, input, output);
         }
         let outcome = match request {
             Request::Read {
@@ -58,6 +59,7 @@ impl<D: Disk> Volume<D> {
                 output: to,
             } => self
                 .run_read(handle, *offset, *to, output)
+                .map(|completion| completion.decided(place.sequence))
                 .map_err(Failure::Refused),
             _ => self.run_with_record(request, place, input, output),
         };
@@ -85,11 +87,11 @@ impl<D: Disk> Volume<D> {
         output: &mut SharedMut,
     ) -> Result<CompletionWire, Failure> {
         if !request.changes() {
-            return self.run(request, input, output);
+            return self.run(request, place.sequence, input, output);
         }
         self.forget_maps(request);
         let before = self.before_charge();
-        let completion = self.run(request, input, output)?;
+        let completion = self.run(request, place.sequence, input, output)?;
         fault_point!("fs.mid_operation");
         if !core::mem::take(&mut self.past_ext4) {
             self.finish().map_err(Failure::Broken)?;
@@ -124,6 +126,7 @@ impl<D: Disk> Volume<D> {
     fn run_read_only(
         &mut self,
         request: &Request,
+        place: &RecordPlace,
         input: &SharedRef,
         output: &mut SharedMut,
     ) -> Result<CompletionWire, Errno> {
@@ -135,13 +138,16 @@ impl<D: Disk> Volume<D> {
         if *request == Request::Fsync {
             self.flush()?;
         }
-        match self.run(request, input, output) {
+        match self.run(request, place.sequence, input, output) {
             Ok(completion) => Ok(completion),
             Err(Failure::Refused(errno) | Failure::Broken(errno)) => Err(errno),
         }
     }
 
     fn record(&mut self, place: &RecordPlace, completion: &CompletionWire) -> Result<(), Errno> {
+        // What is recorded is what the next life answers.
+        let is_whole = completion.is_whole(place.sequence);
+        assert!(is_whole, "the answer to be recorded has changed");
         let mut store = self.store.borrow_mut();
         self.results()
             .record(

@@ -182,7 +182,16 @@ where
     /// For a client that has waited for long: looks at everything that is pending, hint or none, and
     /// says whether [`Self::next_completion`] has something now. If not, the hints go out once more,
     /// in case they or the completions were lost; the caller then notifies the server.
+    ///
+    /// A server whose header is damaged has completed nothing, whatever else is there: it is to hear of us.
     pub fn remind(&mut self) -> bool {
+        let own = self.requests.as_shared_ref();
+        if !self.request_layout.header_is_valid(Role::Requests, &own) {
+            // Ours alone: the next life of the server would not find us.
+            self.request_layout
+                .store_header(Role::Requests, &mut self.requests);
+        }
+        let is_there = self.server_is_there || self.find_server();
         self.to_look_at = self.pending;
         let layout = self.completion_layout;
         let is_complete = |slot: Slot| {
@@ -190,7 +199,7 @@ where
             self.completions.load_u64(layout.stamp(slot)) == stamp.0
                 && layout.completion(&self.completions, slot, stamp).is_some()
         };
-        let found = slots_of(self.pending).any(is_complete);
+        let found = is_there && slots_of(self.pending).any(is_complete);
         if !found {
             for slot in slots_of(self.pending) {
                 self.hints_out.push(&mut self.requests, slot);

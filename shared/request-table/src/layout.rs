@@ -261,6 +261,11 @@ impl<T> Layout<T> {
             region.store_u64(self.stamp(slot), 0);
             region.store_u64(self.stamp(slot) + CRC_IN_SLOT, 0);
         }
+        self.store_header(role, region);
+    }
+
+    /// Stores the header alone, its magic last.
+    pub(crate) fn store_header(self, role: Role, region: &mut SharedMut) {
         let header = HeaderWire::sealed(role, self, region.len());
         let (magic, rest) = header.as_bytes().split_at(size_of::<u64>());
         region.write_bytes(magic.len(), rest);

@@ -6,6 +6,7 @@
 //! Bodies carry their own number, so that a wrong, repeated or invented answer shows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use proptest::prelude::*;
 use sel4_shared_memory::host::{Died, HostRegion, Life};
@@ -452,6 +453,42 @@ fn attempts_are_counted_over_lives_and_per_request() {
             assert_eq!(server.next_request().unwrap().0.attempt(), 1);
         }
     }
+}
+
+/// Campaign on seL4 release at a5e7c4a, seed 1, trial 8900: one skipped instruction in the driver (in trial
+/// 8889) had destroyed the header of its completions. The next life of the file service saw that its request
+/// was complete, did not take it for want of a header, and told nobody.
+#[test]
+fn a_server_without_a_header_is_reminded_and_ends() {
+    let mut world = World::new(2);
+    let mut server = world.server(&Life::endless());
+    let mut client = world.client(&Life::endless());
+    client.submit(&request(0)).unwrap();
+    let (ticket, _) = server.next_request().unwrap();
+    server.complete(ticket, &answer(0));
+    world.completions.set_bytes(0, &[0; 8]);
+    let mut client = world.client(&Life::endless());
+    assert!(client.next_completion().is_none());
+    assert!(!client.remind(), "it cannot be taken, so it is not there");
+    let ended = catch_unwind(AssertUnwindSafe(|| server.next_request()));
+    assert!(ended.is_err(), "the life goes on");
+    let mut server = world.server(&Life::endless());
+    let (ticket, _) = server.next_request().unwrap();
+    server.complete(ticket, &answer(0));
+    assert!(client.next_completion().is_some());
+}
+
+/// The same in the client's region: the next life of the server would not know of it.
+#[test]
+fn a_client_that_reminds_has_a_header() {
+    let mut world = World::new(2);
+    let mut client = world.client(&Life::endless());
+    client.submit(&request(0)).unwrap();
+    world.requests.set_bytes(0, &[0; 8]);
+    let mut server = world.server(&Life::endless());
+    assert!(server.next_request().is_none());
+    assert!(!client.remind());
+    assert!(server.next_request().is_some());
 }
 
 /// Campaign on seL4 release, seed 1, trial 10: a completion was written over with that of another slot, its

@@ -40,14 +40,14 @@ fn start(
 }
 
 /// Takes a request, decides, changes one bit of what was decided, and completes. Returns whether that ended
-/// the life, and what the client has got.
+/// the life, and what the client has got. Nothing lies between the answer and the change (campaign on seL4
+/// release at a5e7c4a, seed 1, trial 8762: a copy of the answer, and only then the decision).
 fn complete_with(bit: Option<usize>) -> (bool, bool) {
     let (requests, completions) = (HostRegion::new(0x4000), HostRegion::new(0x4000));
     let (mut service, mut table) = start(&requests, &completions);
     table.submit(&RequestWire::default()).unwrap();
     let (ticket, wire) = service.clients[0].server.next_request().unwrap();
-    let (completion, _) = service.answer(0, &ticket, &wire, &[]);
-    let mut completion = completion.decided(ticket.sequence());
+    let (mut completion, _) = service.answer(0, &ticket, &wire, &[]);
     if let Some(bit) = bit {
         zerocopy::IntoBytes::as_mut_bytes(&mut completion)[bit / 8] ^= 1 << (bit % 8);
     }

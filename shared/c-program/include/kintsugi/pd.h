@@ -28,7 +28,8 @@ int kintsugi_region(const char *name, struct kintsugi_region *region);
 /* This PD's channel to the PD with this name; -1 when there is none. */
 int kintsugi_channel(const char *peer);
 void kintsugi_notify(unsigned channel);
-/* Waits until the channel has signalled. A bit says "look", not how often. */
+/* Waits until the channel has signalled. A bit says "look", not how often. Also returns without cause, at
+ * intervals of some 100 ms: what was waited for may have been lost. */
 void kintsugi_wait(unsigned channel);
 
 /* The counter, CNTPCT_EL0. */

@@ -26,7 +26,8 @@ struct kintsugi_files {
     struct kintsugi_region output;      /* NAME_to_fs_data, rw */
     struct kintsugi_region input;       /* fs_to_NAME_data, r */
     void (*notify)(void);               /* notifies the file service */
-    void (*wait)(void);                 /* waits for its notification; may return without cause */
+    void (*wait)(void);                 /* waits for its notification; may return without cause, and should from
+                                         * time to time, so that a lost answer is asked for again */
 };
 
 #ifdef __cplusplus
