@@ -290,7 +290,10 @@ impl<D: Disk> Volume<D> {
     ///
     /// When the disk fails.
     pub fn commit(&mut self, durable: bool) -> Result<(), Errno> {
-        self.assert_superblock().map_err(store_errno)?;
+        // What has only read changes nothing on the disk.
+        if self.store.borrow_mut().has_uncommitted() {
+            self.assert_superblock().map_err(store_errno)?;
+        }
         let mut store = self.store.borrow_mut();
         store.set_time(self.clock.seconds());
         store.commit().map_err(store_errno)?;
