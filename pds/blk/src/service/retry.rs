@@ -5,7 +5,8 @@
 //!
 //! The command of a tag stays in the queue's memory until another one takes its place, so it is offered
 //! again as it is. What has failed is counted here, not beside the commands in progress: one that succeeds
-//! costs nothing. The count goes with the life: the next one takes requests from their tables and knows of no error.
+//! costs nothing. The count goes with the life: the next one takes requests from their
+//! tables and knows of no error.
 
 use alloc::vec::Vec;
 
