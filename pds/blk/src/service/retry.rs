@@ -42,20 +42,22 @@ struct Failed {
 impl Failures {
     /// A command has failed; whether the disk is to get it again.
     fn again(&mut self, tag: usize, purpose: Purpose) -> bool {
-        let Some(known) = self.0.iter_mut().find(|known| known.tag == tag) else {
-            self.0.push(Failed {
-                tag,
-                purpose,
-                retries: 1,
-            });
-            return true;
+        let begun = Failed {
+            tag,
+            purpose,
+            retries: 0,
         };
-        if known.purpose != purpose {
-            // Of a command that was done in the end.
-            (known.purpose, known.retries) = (purpose, 0);
+        let index = self.0.iter().position(|known| known.tag == tag);
+        let index = index.unwrap_or(self.0.len());
+        // An entry with another purpose is of a command that was done in the end.
+        match self.0.get_mut(index) {
+            None => self.0.push(begun),
+            Some(known) if known.purpose != purpose => *known = begun,
+            Some(_) => {}
         }
-        known.retries += 1;
-        known.retries <= RETRIES_MAX
+        let retries = &mut self.0[index].retries;
+        *retries += 1;
+        *retries <= RETRIES_MAX
     }
 
     /// The device was reset: all that it had begins anew.
