@@ -10,12 +10,13 @@ use injector_service::random::Random;
 use crate::inject::Injected;
 use crate::look::Machine;
 
-/// Where the driver stands when an interrupt has woken it.
-const WOKEN: &str = "blk.irq";
+/// Where the driver has told the disk of commands. While it stands there, the disk carries them out: on a
+/// quick host it would have done so before the driver sleeps, and no interrupt would find it anything to take.
+const TOLD: &str = "blk.after_kick";
 /// Where it is about to give the disk a command again.
 const RETRY: &str = "blk.before_retry";
-/// Interrupts at which something may be done that the driver has not seen.
-const TRIES: usize = 6;
+/// Times that the driver is stopped there: not each time it has something with the disk.
+const TRIES: usize = 12;
 /// Periods in which there has to be one.
 const PATIENCE: u32 = 12;
 /// Periods in which the driver, which stands before its look, has to come to the retry.
@@ -29,9 +30,9 @@ pub fn change(machine: &mut Machine, victim: usize, random: &mut Random) -> Opti
             .find(|point| point.name == name)
             .map(|point| point.address)
     };
-    let (woken, retry) = (place(WOKEN)?, place(RETRY)?);
+    let (told, retry) = (place(TOLD)?, place(RETRY)?);
     let status = (0..TRIES).find_map(|_| {
-        machine.victims[victim].stop_at(woken, PATIENCE)?;
+        machine.victims[victim].stop_at(told, PATIENCE)?;
         // It goes on when we rest, and not before.
         let unseen = machine.queue.unseen();
         let chosen = random.below(unseen.len() as u64) as usize;

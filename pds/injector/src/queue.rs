@@ -61,8 +61,8 @@ impl Queue {
     }
 
     /// Offsets of the status bytes of all commands that were carried out, and that the driver did not know of
-    /// when it went to sleep: it then asks for an interrupt at the next one. None if the device has no event
-    /// index.
+    /// when it last found no more: it then asks for an interrupt at the next one. None if the device has no
+    /// event index.
     pub fn unseen(&self) -> Vec<usize> {
         let Some(layout) = self.layout() else {
             return Vec::new();
