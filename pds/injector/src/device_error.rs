@@ -11,7 +11,7 @@ use crate::inject::Injected;
 use crate::look::Machine;
 
 /// Where the driver has told the disk of commands. While it stands there, the disk carries them out: on a
-/// quick host it would have done so before the driver sleeps, and no interrupt would find it anything to take.
+/// quick host it would have done so before the driver sleeps, and no interrupt would find it any to take.
 const TOLD: &str = "blk.after_kick";
 /// Where it is about to give the disk a command again.
 const RETRY: &str = "blk.before_retry";
