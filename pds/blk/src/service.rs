@@ -272,10 +272,11 @@ impl<D: Device> Service<D> {
     /// Completes what the device is done with.
     fn finish(&mut self) {
         while let Some((tag, outcome)) = self.device.as_mut().and_then(Device::next_done) {
-            fault_point!("blk.after_used");
             if outcome == Outcome::Failed && self.try_again(tag) {
                 continue;
             }
+            // Behind the branch, or there are two of them.
+            fault_point!("blk.after_used");
             let Some(done) = self.in_progress[tag].take() else {
                 self.finish_own(tag, outcome);
                 continue;
