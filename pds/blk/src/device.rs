@@ -72,6 +72,10 @@ pub trait Device {
         data_paddr: u64,
     ) -> bool;
 
+    /// Prepares the command that was submitted last for `tag` once more, as it is. It has ended, and
+    /// [`Self::next_done`] has said so.
+    fn submit_again(&mut self, tag: usize);
+
     /// Starts what was submitted.
     fn kick(&mut self);
 

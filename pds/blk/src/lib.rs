@@ -28,5 +28,5 @@ mod tests;
 
 pub use device::{Command, Device, Info, Outcome, TAGS};
 pub use places::{NOTE_BYTES, Place, Places};
-pub use service::{ClientMemory, Service, Share};
+pub use service::{ClientMemory, RETRIES_MAX, Service, Share};
 pub use virtio::{NoDisk, VirtioDisk};

@@ -11,6 +11,7 @@
 //!   for them, the same number for each; so nobody waits for a neighbour that has filled the others.
 //! - A client sees the whole disk, or one partition of it as if that were a disk.
 //! - A request that five lives of the driver died of, each with this one in hand, fails.
+//! - A command that the device reports as failed is given to it twice more (`retry.rs`).
 //! - A device that asks for a reset or has stopped answering gets one (`reset.rs`).
 //! - Otherwise nothing is remembered across a crash. Requests that were in progress are still in their table,
 //!   and run again; all of them are idempotent.
@@ -18,6 +19,7 @@
 mod partition;
 mod refusal;
 mod reset;
+mod retry;
 
 use alloc::vec::Vec;
 
@@ -34,6 +36,9 @@ use crate::lateness::Lateness;
 use crate::watchdog::Watchdog;
 use partition::Reading;
 use reset::Suspect;
+use retry::Failures;
+
+pub use retry::RETRIES_MAX;
 
 /// Clients that one service can have: one per bit of a word.
 const CLIENTS_MAX: usize = 64;
@@ -111,8 +116,11 @@ pub struct Service<D> {
     to_notify: u64,
     /// Clients know of what an earlier life completed.
     told: bool,
-    /// Commands completed by the device in this life.
+    /// Commands that the device was done with in this life, failed ones among them.
     completed: u64,
+    failures: Failures,
+    /// Commands that it was given again.
+    retries: u64,
     /// The partition table is being read.
     reading: Option<Reading>,
     watchdog: Watchdog,
@@ -161,6 +169,8 @@ impl<D: Device> Service<D> {
             to_notify: 0,
             told: false,
             completed: 0,
+            failures: Failures::default(),
+            retries: 0,
             reading: None,
             watchdog: Watchdog::default(),
             lateness: Lateness::default(),
@@ -179,7 +189,7 @@ impl<D: Device> Service<D> {
         u64::from((reserved & !self.free_tags).count_ones())
     }
 
-    /// Commands that the device has completed in this life, and resets: a driver that resets its
+    /// Commands that the device was done with in this life, and resets: a driver that resets its
     /// device does what it can.
     pub fn progress_count(&self) -> u64 {
         self.completed + self.resets
@@ -262,6 +272,10 @@ impl<D: Device> Service<D> {
     /// Completes what the device is done with.
     fn finish(&mut self) {
         while let Some((tag, outcome)) = self.device.as_mut().and_then(Device::next_done) {
+            if outcome == Outcome::Failed && self.try_again(tag) {
+                continue;
+            }
+            // Behind the branch, or there are two of them.
             fault_point!("blk.after_used");
             let Some(done) = self.in_progress[tag].take() else {
                 self.finish_own(tag, outcome);

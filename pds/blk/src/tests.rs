@@ -8,6 +8,7 @@ mod clients;
 mod failing;
 mod late;
 mod machine;
+mod retries;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -379,6 +380,10 @@ impl Device for Altered {
         let mut altered = *command;
         self.1(&mut altered);
         self.0.submit(tag, &altered);
+    }
+
+    fn submit_again(&mut self, tag: usize) {
+        self.0.submit_again(tag);
     }
 
     fn is_told(

@@ -235,6 +235,13 @@ impl<T: Transport> Device for VirtioDisk<T> {
         self.queue.offer(head(tag));
     }
 
+    #[cold]
+    fn submit_again(&mut self, tag: usize) {
+        let status = tag * CELL_BYTES + STATUS_IN_CELL;
+        self.cells.store_u64(status, STATUS_UNWRITTEN);
+        self.queue.offer(head(tag));
+    }
+
     #[inline(never)]
     fn is_told(
         &self,

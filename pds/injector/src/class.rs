@@ -86,10 +86,12 @@ classes! {
     SlowDevice = "slow_device",
     /// The disk finishes next to nothing for a while.
     StoppedDevice = "stopped_device",
+    /// The disk reports an error for one command that it has carried out; the next time it does not.
+    DeviceError = "device_error",
 }
 
 impl Class {
-    /// What PD `injector` can do: all but what the disk does.
+    /// What PD `injector` can do: all but how fast the disk is.
     pub fn is_inside(self) -> bool {
         !matches!(self, Self::SlowDevice | Self::StoppedDevice)
     }
@@ -124,6 +126,16 @@ impl Class {
         )
     }
 
+    /// Whether its victim can deal with it alive, and without anybody being told.
+    pub fn needs_no_restart(self) -> bool {
+        self == Self::DeviceError
+    }
+
+    /// Whether it came when there were trials on record already: see [`crate::plan`].
+    pub fn is_late(self) -> bool {
+        self == Self::DeviceError
+    }
+
     /// The class with this number.
     pub fn from_number(number: u64) -> Option<Self> {
         Self::ALL.get(usize::try_from(number).ok()?).copied()
@@ -143,7 +155,7 @@ impl Class {
     pub fn fits(self, pd: &str) -> bool {
         match self {
             Self::MaskedInterrupt => matches!(pd, "timer" | "blk"),
-            Self::SlowDevice | Self::StoppedDevice => pd == "blk",
+            Self::SlowDevice | Self::StoppedDevice | Self::DeviceError => pd == "blk",
             Self::DroppedCompletion | Self::WrongCompletion | Self::RepeatedCompletion => {
                 matches!(pd, "fs" | "blk")
             }

@@ -99,6 +99,7 @@ pub fn inject(machine: &mut Machine, plan: &mut Plan) -> Option<Injected> {
         Class::TwoAtOnce => two_at_once(machine, victim, random),
         Class::InRecovery => in_recovery(machine, victim, random),
         Class::AfterRecovery => after_recovery(machine, victim, random),
+        Class::DeviceError => crate::device_error::change(machine, victim, random),
         // Only the host can.
         Class::SlowDevice | Class::StoppedDevice => None,
     }

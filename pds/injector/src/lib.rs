@@ -16,6 +16,7 @@ pub mod class;
 pub mod instruction;
 pub mod outcome;
 pub mod plan;
+pub mod queue;
 pub mod random;
 pub mod record;
 pub mod settings;

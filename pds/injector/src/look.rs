@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use app_demo_service::board::{self, word};
 use injector_service::outcome::Evidence;
 use injector_service::plan::VICTIMS;
+use injector_service::queue::Queue;
 use injector_service::settings::{Made, Settings};
 use sel4_shared_memory::{SharedMut, SharedRef};
 use topology::{Region, Topology};
@@ -32,6 +33,10 @@ pub struct Machine {
     pub victims: Vec<Victim>,
     /// What can be corrupted besides the victims' own memory.
     pub shared: Vec<Shared>,
+    /// The block driver's memory for the disk, and the queue in it.
+    pub dma: SharedMut,
+    /// See [`Self::dma`].
+    pub queue: Queue,
     board: SharedRef,
     /// Of the applications beside app_demo.
     other_boards: Vec<SharedRef>,
@@ -60,9 +65,11 @@ const FIRST_SCORE: &str = "app_demo_to_injector_score";
 /// What counts whoever it happens to. No application dies of anything but wrong answers.
 const TROUBLES: [usize; 4] = [word::ERRORS, word::WRONG, word::LOST, word::LIVES];
 
-/// Names of regions that are not shared state: code and the like, our own, and bulk data without structure.
+/// Names of regions that are not shared state: code and the like, our own, bulk data without structure, and
+/// what a device reads: with a wrong address there it may write over
+/// anything, and nobody could keep it from that.
 fn is_state(region: &Region<'_>) -> bool {
-    let ends = ["_code", "_data", "_elf", "_topology"];
+    let ends = ["_code", "_data", "_elf", "_topology", "_dma"];
     region.perms.write
         && !region.name.contains("injector")
         && !ends.iter().any(|end| region.name.ends_with(end))
@@ -99,8 +106,13 @@ impl Machine {
                 memory: pd_setup::writes(&region),
             })
         });
+        let dma = needed("blk_dma");
+        let dma_paddr = dma.paddr;
+        let dma = pd_setup::writes(&dma);
         Self {
             settings,
+            queue: Queue::new(dma.as_shared_ref(), dma_paddr),
+            dma,
             victims: victims.collect(),
             shared: shared.collect(),
             board: pd_setup::reads(&needed(FIRST_SCORE)),
@@ -223,6 +235,7 @@ impl Snapshot {
         let deaths = grown(word::LIVES);
         Evidence {
             restarts: self.restarts(earlier).into_iter().map(u64::from).sum(),
+            handled: false,
             troubles: [
                 grown(word::ERRORS) + deaths,
                 grown(word::WRONG),

@@ -14,6 +14,7 @@
 extern crate alloc;
 
 mod completions;
+mod device_error;
 mod inject;
 mod look;
 mod outside;

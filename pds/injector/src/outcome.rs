@@ -12,7 +12,8 @@ pub enum Outcome {
     Open,
     /// Nobody was restarted, nothing went wrong.
     NotManifested,
-    /// Somebody was restarted, and the application noticed nothing but time.
+    /// Somebody was restarted, or is known to have dealt with it alive, and the application noticed nothing
+    /// but time.
     Unnoticed,
     /// The application was told of an error, or a timer did not do what it was asked; then all went on.
     ErrorShown,
@@ -31,6 +32,8 @@ pub enum Outcome {
 pub struct Evidence {
     /// Restarts of all victims.
     pub restarts: u64,
+    /// The victim was seen to deal with the fault alive ([`crate::class::Class::needs_no_restart`]).
+    pub handled: bool,
     /// Failed operations, wrong contents, missing contents.
     pub troubles: [u64; 3],
     /// Early, lost and extra firings, clock readings that went back.
@@ -57,6 +60,7 @@ impl Outcome {
     pub fn of(evidence: &Evidence) -> Self {
         let Evidence {
             restarts,
+            handled,
             troubles: [errors, wrong, lost],
             timers,
             reset,
@@ -68,7 +72,7 @@ impl Outcome {
             (wrong > 0, Self::WrongData),
             (lost > 0, Self::DataLost),
             (errors > 0 || timers != [0; 4], Self::ErrorShown),
-            (restarts > 0, Self::Unnoticed),
+            (restarts > 0 || handled, Self::Unnoticed),
         ];
         holds
             .iter()
@@ -112,6 +116,9 @@ mod tests {
     fn the_worst_counts() {
         let mut evidence = Evidence::default();
         assert_eq!(Outcome::of(&evidence), Outcome::NotManifested);
+        evidence.handled = true;
+        assert_eq!(Outcome::of(&evidence), Outcome::Unnoticed);
+        evidence = Evidence::default();
         evidence.restarts = 1;
         assert_eq!(Outcome::of(&evidence), Outcome::Unnoticed);
         evidence.timers[1] = 1;

@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 
 //! What a trial does to whom: drawn from its own random numbers, so that it is the same whatever came before.
+//!
+//! docs/campaign.md names trials by their numbers. So classes that came later take their share of all trials
+//! by random numbers of their own, and every trial that none of them takes is what it was without them.
 
 use crate::class::Class;
 use crate::random::Random;
@@ -20,6 +23,9 @@ pub const VICTIMS: [(&str, Option<usize>); 6] = [
 
 /// Periods from one trial to the next injection, at most: so that it hits any part of the work.
 const DELAY_MAX: u64 = 24;
+
+/// Makes the random numbers of the later classes others than those of the rest of the trial.
+const LATE: u64 = u64::from_le_bytes(*b"laterone");
 
 /// A decision.
 #[derive(Clone, Debug)]
@@ -49,12 +55,18 @@ impl Plan {
                 .filter(|victim| fits(*victim, class))
                 .count()
         };
-        let classes = Class::ALL.iter().filter(|class| pairs(class) > 0).count();
-        let chosen = random.below(classes as u64) as usize;
-        let class = *Class::ALL
-            .iter()
-            .filter(|class| pairs(class) > 0)
-            .nth(chosen)?;
+        let possible = |late: bool| {
+            let classes = Class::ALL
+                .iter()
+                .filter(move |class| class.is_late() == late);
+            classes.filter(|class| pairs(class) > 0)
+        };
+        let (early, late) = (possible(false).count(), possible(true).count());
+        let share = Random::of_trial(settings.seed ^ LATE, trial).below((early + late) as u64);
+        let class = match (share as usize).checked_sub(early) {
+            Some(chosen) => *possible(true).nth(chosen)?,
+            None => *possible(false).nth(random.below(early as u64) as usize)?,
+        };
         let chosen = random.below(pairs(&class) as u64) as usize;
         let victim = (0..VICTIMS.len())
             .filter(|victim| fits(*victim, &class))
@@ -99,6 +111,33 @@ mod tests {
             .flat_map(|victim| Class::ALL.iter().map(move |class| (victim, *class)))
             .filter(|(victim, class)| class.fits(VICTIMS[*victim].0));
         assert_eq!(seen.len(), pairs.count());
+    }
+
+    #[test]
+    fn a_later_class_leaves_the_other_trials_as_they_were() {
+        let late = Class::DeviceError;
+        let (all, early) = (
+            settings(u64::MAX, u64::MAX),
+            settings(!late.bit(), u64::MAX),
+        );
+        let mut taken = 0;
+        for trial in 0..5_000 {
+            let (now, then) = (Plan::draw(&all, trial), Plan::draw(&early, trial));
+            let (mut now, mut then) = (now.expect("plenty"), then.expect("plenty"));
+            if now.class == late {
+                taken += 1;
+                continue;
+            }
+            assert_eq!(now.random.next(), then.random.next());
+            assert_eq!(
+                (now.class, now.victim, now.delay),
+                (then.class, then.victim, then.delay)
+            );
+        }
+        let share = 5_000 / Class::ALL.len();
+        assert!(taken > share * 3 / 4 && taken < share * 5 / 4, "{taken}");
+        let alone = Plan::draw(&settings(late.bit(), u64::MAX), 7).expect("possible");
+        assert_eq!((alone.class, VICTIMS[alone.victim].0), (late, "blk"));
     }
 
     #[test]

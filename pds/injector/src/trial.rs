@@ -134,6 +134,8 @@ fn run(machine: &mut Machine, results: &mut Results, trial: u64, mut plan: Plan)
         inject::take_back(machine, plan.victim, injected);
     }
     evidence.reset = false;
+    let reached = injected.is_some_and(|injected| injected.reached);
+    evidence.handled = plan.class.needs_no_restart() && reached;
     record.outcome = Outcome::of(&evidence);
     record.state = State::Done;
     record

@@ -28,6 +28,15 @@ impl Reading {
     pub(super) const fn bit(self) -> u64 {
         1 << self.tag
     }
+
+    pub(super) const fn place(self) -> Place {
+        self.place
+    }
+
+    /// Whether it has this tag.
+    pub(super) const fn is_at(self, tag: usize) -> bool {
+        self.tag == tag
+    }
 }
 
 impl<D: Device> Service<D> {
@@ -81,7 +90,7 @@ impl<D: Device> Service<D> {
     /// Deals with the end of a command that is no client's.
     #[cold]
     pub(super) fn finish_own(&mut self, tag: usize, outcome: Outcome) {
-        let reading = self.reading.filter(|reading| reading.tag == tag);
+        let reading = self.reading.filter(|reading| reading.is_at(tag));
         let (Some(Reading { place, .. }), Some(device)) = (reading, &self.device) else {
             // It is reset when we start anew.
             panic!("the disk reports tag {tag} as done, which was not in progress");

@@ -58,6 +58,7 @@ impl<D: Device> Service<D> {
         let count = self.in_progress.iter().flatten().count();
         log::warn!("the disk {why}: reset, {count} requests run again");
         self.resets += 1;
+        self.failures.clear();
         // Some that it had the last time may be waiting for their turn still.
         self.careful = self.careful.max(count as u32);
         let mut lost = core::mem::replace(&mut self.in_progress, [const { None }; TAGS]);

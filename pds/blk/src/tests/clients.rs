@@ -142,6 +142,19 @@ fn a_partition_is_a_disk_of_its_own() {
     assert_eq!(written, [199, 1000], "and the last sector of the disk");
 }
 
+/// Without a retry, neither of the two tables could be read.
+#[test]
+fn a_table_that_fails_to_be_read_is_read_again() {
+    let mut world = partitioned(&[(100, 199)], &[Share::Partition(1)]);
+    world.machine.borrow_mut().failing = 2;
+    let mut service = world.driver(&Life::endless());
+    settle(&world, &mut service);
+    let describe = RequestWire::plain(Operation::Describe);
+    let answer = world.ask(&mut service, &mut world.table(0), &describe);
+    assert_eq!((answer.status, answer.value), (Status::Done, 100));
+    assert_eq!(service.retry_count(), 2);
+}
+
 #[test]
 fn a_damaged_table_is_read_from_its_copy() {
     let mut world = partitioned(&[(100, 199)], &[Share::Partition(1)]);

@@ -8,6 +8,7 @@
 //! flush copies to the medium.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use sel4_shared_memory::host::HostRegion;
@@ -56,6 +57,16 @@ pub(super) struct Machine {
     pub(super) kind: DeviceType,
     pub(super) queue_size: u32,
     pub(super) bad_sector: Option<u64>,
+    /// So many commands fail from now on.
+    pub(super) failing: u32,
+    /// Knows no command at all.
+    pub(super) ignorant: bool,
+    /// Any command fails now and then, the same one twice in a row at most.
+    pub(super) flaky: bool,
+    /// Failures in a row, by head.
+    failed: HashMap<u16, u32>,
+    /// Commands that it was done with, failed ones among them.
+    pub(super) commands: u32,
     /// Stops for good, until it is reset, when it is to carry out a command for this sector.
     pub(super) deadly_sector: Option<u64>,
     /// Does nothing any more, also after a reset.
@@ -88,6 +99,11 @@ impl Machine {
             kind: DeviceType::Block,
             queue_size: 1024,
             bad_sector: None,
+            failing: 0,
+            ignorant: false,
+            flaky: false,
+            failed: HashMap::new(),
+            commands: 0,
             deadly_sector: None,
             dead: false,
             stopped: false,
@@ -211,6 +227,18 @@ impl Machine {
         self.interrupt = true;
     }
 
+    /// Whether it makes an error of this one that has nothing to do with what is asked for.
+    fn fails(&mut self, head: u16) -> bool {
+        self.commands += 1;
+        let in_row = self.failed.remove(&head).unwrap_or(0);
+        let fails = self.failing > 0 || (self.flaky && in_row < 2 && self.random.below(2) == 0);
+        self.failing = self.failing.saturating_sub(1);
+        if fails {
+            self.failed.insert(head, in_row + 1);
+        }
+        fails
+    }
+
     fn carry_out(&mut self, head: u16) -> u32 {
         let chain = self.chain(head);
         let (header, rest) = chain.split_first().unwrap();
@@ -224,7 +252,9 @@ impl Machine {
         let covered = sector..sector + (bytes / SECTOR) as u64;
         let bad = self.bad_sector.is_some_and(|bad| covered.contains(&bad));
         let result = match operation {
-            0 | 1 if bad => 1_u8,
+            _ if self.fails(head) => 1_u8,
+            _ if self.ignorant => 2,
+            0 | 1 if bad => 1,
             0 => self.move_data(sector, data, true),
             1 => self.move_data(sector, data, false),
             4 => {
