@@ -66,8 +66,8 @@ const FIRST_SCORE: &str = "app_demo_to_injector_score";
 const TROUBLES: [usize; 4] = [word::ERRORS, word::WRONG, word::LOST, word::LIVES];
 
 /// Names of regions that are not shared state: code and the like, our own, bulk data without structure, and
-/// what a device reads: with a wrong address there it may write over
-/// anything, and nobody could keep it from that.
+/// what a device reads: with a wrong address there it may write over anything, and nobody could keep it
+/// from that.
 fn is_state(region: &Region<'_>) -> bool {
     let ends = ["_code", "_data", "_elf", "_topology", "_dma"];
     region.perms.write
