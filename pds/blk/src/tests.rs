@@ -417,6 +417,42 @@ impl Device for Altered {
     }
 }
 
+/// Campaign on seL4 release at aac7c23, seed 1, trial 157: the header led to the status at once, so the disk
+/// reported writes as done and had written nothing.
+#[test]
+fn the_disk_is_not_told_a_chain_without_its_data() {
+    let world = World::new(ALL_FEATURES, 1, 1);
+    let life = Life::endless();
+    let registers = Registers(Rc::clone(&world.machine));
+    let disk = VirtioDisk::start(registers, world.dma.shared_mut(&life), DMA_PADDR);
+    let mut disk = disk.unwrap();
+    let wire = RequestWire::write(16, segment(0, 4096));
+    let request = wire.check(DATA_BYTES as u64).unwrap();
+    disk.submit(
+        3,
+        &Command {
+            operation: request.operation,
+            sector: request.sector,
+            sector_count: request.sector_count,
+            segments: request.segments(),
+            data_paddr: DATA_PADDR,
+        },
+    );
+    let is_told = || disk.is_told(3, &wire, 0, DATA_PADDR);
+    assert!(is_told());
+    // Header, data and status: no bit of their descriptors may be another one.
+    for descriptor in [3 * 6, 3 * 6 + 1, 3 * 6 + 5] {
+        for bit in 0..128 {
+            let at = descriptor * 16 + bit / 8;
+            let byte = world.dma.bytes()[at];
+            world.dma.set_bytes(at, &[byte ^ 1 << (bit % 8)]);
+            assert!(!is_told(), "descriptor {descriptor}, bit {bit}");
+            world.dma.set_bytes(at, &[byte]);
+        }
+    }
+    assert!(is_told());
+}
+
 /// Campaign on seL4 release at 9481ad8, seed 1, trial 3384: a write went to another sector.
 #[test]
 fn the_disk_is_not_told_anything_else() {

@@ -115,6 +115,13 @@ impl State {
         self.memory.set_word(first + 1, seal(cursor.position));
     }
 
+    /// Whether a ring's cursor is what was written last.
+    pub fn is_at(&self, slot: usize, cursor: Cursor) -> bool {
+        let first = RINGS + slot * RING_WORDS;
+        self.memory.word(first + 1) == seal(cursor.position)
+            && self.memory.word(first + 2) == seal(cursor.sequence)
+    }
+
     /// Stages a line.
     pub fn stage(&mut self, staged: &Staged) {
         let bytes = &staged.text.as_bytes()[..staged.text.len().min(TEXT_BYTES_MAX)];

@@ -101,6 +101,24 @@ fn lines_have_time_and_name() {
     assert_eq!(system.take_output(), "");
 }
 
+/// Campaign on seL4 release at aac7c23, seed 1, trial 500: the cursor was stored elsewhere, and the console
+/// printed the same ring for ever.
+#[test]
+fn a_cursor_that_does_not_move_ends_the_life() {
+    let system = System::new(&["fs"]);
+    let mut console = system.console(&Life::endless());
+    put(&mut system.writer(0), "one");
+    console.drain();
+    console.rings[0].1 = log_ring::Cursor::default();
+    let drain = std::panic::AssertUnwindSafe(|| console.drain());
+    assert!(std::panic::catch_unwind(drain).is_err());
+    assert_eq!(system.take_output().lines().count(), 1);
+    // The next life goes on where this one was.
+    put(&mut system.writer(0), "two");
+    system.console(&Life::endless()).drain();
+    assert!(system.take_output().ends_with("two\r\n"));
+}
+
 /// Removes what a death may add: one character that is there twice, where a life ended.
 fn without_repeats(output: &[u8], deaths: &[usize]) -> String {
     let mut bytes = Vec::new();
