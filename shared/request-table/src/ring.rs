@@ -34,6 +34,12 @@ impl RingWriter {
         self.tail = self.tail.wrapping_add(1);
         region.store_u64(TAIL, self.tail);
     }
+
+    /// Whether the reader can see all that was pushed.
+    #[inline]
+    pub(crate) fn is_published(&self, region: &SharedRef) -> bool {
+        region.load_u64(TAIL) == self.tail
+    }
 }
 
 /// What the reader's end found.
