@@ -189,8 +189,8 @@ where
             };
             match hint {
                 Hint::Nothing => {
-                    // Nobody else writes it. Without hints each answer is found only when its client has waited
-                    // for long (campaign on seL4 release at 20ea7c9, seed 1, trial 7632: 100 ms for each).
+                    // Nobody else writes it. Without hints each answer is found only when its client has
+                    // waited for long (campaign on seL4 release at 20ea7c9, seed 1, trial 7632: 100 ms).
                     let own = self.completions.as_shared_ref();
                     assert!(self.hints_out.is_published(&own), "our hints are lost");
                     return None;

@@ -478,8 +478,8 @@ fn a_server_without_a_header_is_reminded_and_ends() {
     assert!(client.next_completion().is_some());
 }
 
-/// Campaign on seL4 release at 20ea7c9, seed 1, trial 7632: the store of the tail was skipped, and every answer
-/// was found only by a client that had waited for long.
+/// Campaign on seL4 release at 20ea7c9, seed 1, trial 7632: the store of the tail was skipped, and every
+/// answer was found only by a client that had waited for long.
 #[test]
 fn a_server_whose_hints_are_lost_ends() {
     let mut world = World::new(2);
