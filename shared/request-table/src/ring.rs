@@ -16,6 +16,8 @@ const OVERRUN: u64 = 2 * SLOTS as u64;
 
 /// The writer's end.
 pub(crate) struct RingWriter {
+    /// The tail when this life began.
+    start: u64,
     tail: u64,
 }
 
@@ -24,7 +26,7 @@ impl RingWriter {
     pub(crate) fn attach(region: &mut SharedMut) -> Self {
         let tail = region.load_u64(TAIL).wrapping_add(OVERRUN);
         region.store_u64(TAIL, tail);
-        Self { tail }
+        Self { start: tail, tail }
     }
 
     #[inline]
@@ -35,10 +37,11 @@ impl RingWriter {
         region.store_u64(TAIL, self.tail);
     }
 
-    /// Whether the reader can see all that was pushed.
+    /// Whether the reader can see so many hints of this life. Who pushes them counts them too: a tail that was
+    /// not moved on would be the same here and there.
     #[inline]
-    pub(crate) fn is_published(&self, region: &SharedRef) -> bool {
-        region.load_u64(TAIL) == self.tail
+    pub(crate) fn has_published(&self, region: &SharedRef, count: u64) -> bool {
+        region.load_u64(TAIL) == self.start.wrapping_add(count)
     }
 }
 
