@@ -37,7 +37,7 @@ impl RingWriter {
         region.store_u64(TAIL, self.tail);
     }
 
-    /// Whether the reader can see so many hints of this life. Who pushes them counts them too: a tail that was
+    /// Whether the reader can see so many hints of this life. Who pushes them counts too: a tail that was
     /// not moved on would be the same here and there.
     #[inline]
     pub(crate) fn has_published(&self, region: &SharedRef, count: u64) -> bool {
