@@ -19,7 +19,7 @@ use crate::{Test, Wrong};
 /// So often each operation meets each point, at least, and at most when it is never met: a checkpoint takes a
 /// log that is half full.
 const ROUNDS: u8 = 2;
-const ROUNDS_MAX: u8 = 12;
+const ROUNDS_MAX: u8 = 100;
 /// Points that a life passes before it serves, when nobody but `chaos` runs who could plant something there.
 const BEFORE_SERVICE: [&str; 6] = [
     "fs.before_replay",
