@@ -48,7 +48,7 @@ const OVERLAYS: [&str; 4] = [
 const RAW_MEGABYTES: u64 = 4;
 /// For a campaign without restarts.
 const NO_RESTARTS: &str = "pds/injector/ablation_none.xml";
-/// Where nobody is restarted, nobody has to be waited for so long.
+/// Where nobody is restarted, or comes back with nothing, nobody has to be waited for so long.
 const LOST_AFTER_NONE_MS: u64 = 3_000;
 /// Guest time without a finished round after which the system is lost. Every timeout of policy.toml is
 /// shorter.
@@ -395,7 +395,7 @@ fn settings(args: &CampaignArgs) -> Result<Settings> {
         victims: all_if_none(victims, u64::MAX),
         lost_after_ms: match args.ablation {
             _ if args.rates => args.rate_seconds * 1_000,
-            Ablation::None => LOST_AFTER_NONE_MS,
+            Ablation::None | Ablation::Stateless => LOST_AFTER_NONE_MS,
             _ => LOST_AFTER_MS,
         },
         mode: if args.rates { Mode::Rates } else { mode },

@@ -123,7 +123,7 @@ impl Outside {
     /// When QEMU does not answer, or a program has no fault points.
     pub fn attach(setup: &Setup, settings: &Settings) -> Result<Self> {
         let (build_dir, system) = (&setup.folder, &setup.system);
-        let mut gdb = connect(&build_dir.join(SOCKET))?;
+        let mut gdb = connect(&setup.work.join(SOCKET))?;
         let ablator = match setup.ablation {
             Ablation::Full | Ablation::All => None,
             kind => Some(Ablator::attach(&mut gdb, setup, kind)?),
