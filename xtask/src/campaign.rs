@@ -56,9 +56,9 @@ const LOST_AFTER_MS: u64 = 15_000;
 /// Faults of the short campaign, and how many of them must have an effect: four in ten have.
 const SHORT_FAULTS: u64 = 200;
 const SHORT_MANIFESTED_MIN: u64 = 50;
-/// Its file.
+/// The disk that a machine works on, in its folder.
 const DISK: &str = "disk.img";
-/// Megabytes of the disk.
+/// Its megabytes, without the room behind the file system.
 const DISK_MEGABYTES: u64 = 64;
 
 /// Runs the command.

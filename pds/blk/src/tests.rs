@@ -234,21 +234,32 @@ fn indices_wrap_around() {
     world.settle(&mut service, &mut exerciser);
 }
 
+/// Runs `each` with a life of 0, 1, 2 ... stores, until one comes to its end: there are more than `min`.
+fn die_after_every_store(min: usize, mut each: impl FnMut(u64) -> Result<(), Died>) {
+    let deaths = (0..).take_while(|steps| each(*steps).is_err()).count();
+    assert!(deaths > min, "only {deaths}");
+}
+
+/// A life that works for a while; the disk may have its last commands when it ends.
+fn live_for_12_turns(world: &mut World, exerciser: &mut Exerciser, steps: u64) -> Result<(), Died> {
+    let life = Life::of_steps(steps);
+    let end = life.run(|| {
+        let mut service = world.driver(&life);
+        for _ in 0..12 {
+            world.turn(&mut service, exerciser);
+        }
+    });
+    // Nobody has told the disk that its driver is dead.
+    world.machine.borrow_mut().work((steps % 4) as u32);
+    end
+}
+
 #[test]
 fn driver_dies_between_any_two_stores() {
-    let mut deaths = 0;
-    for steps in 0.. {
+    die_after_every_store(200, |steps| {
         let mut world = World::new(ALL_FEATURES, 1, steps);
         let mut exerciser = world.exerciser(5, steps);
-        let life = Life::of_steps(steps);
-        let end: Result<(), Died> = life.run(|| {
-            let mut service = world.driver(&life);
-            for _ in 0..12 {
-                world.turn(&mut service, &mut exerciser);
-            }
-        });
-        // Nobody has told the disk that its driver is dead.
-        world.machine.borrow_mut().work((steps % 4) as u32);
+        let end = live_for_12_turns(&mut world, &mut exerciser, steps);
         let mut service = world.driver(&Life::endless());
         for _ in 0..12 {
             world.turn(&mut service, &mut exerciser);
@@ -259,12 +270,8 @@ fn driver_dies_between_any_two_stores() {
             0,
             "died after {steps} stores"
         );
-        if end.is_ok() {
-            break;
-        }
-        deaths += 1;
-    }
-    assert!(deaths > 200, "only {deaths}");
+        end
+    });
 }
 
 #[test]

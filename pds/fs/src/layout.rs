@@ -119,6 +119,7 @@ const CHANGING: [Range<usize>; 10] = [
     0x274..0x27c,
     0x3fc..0x400,
 ];
+
 const INODES: usize = 0x00;
 pub(crate) const BLOCKS_LOW: usize = 0x04;
 pub(crate) const FIRST_DATA_BLOCK: usize = 0x14;

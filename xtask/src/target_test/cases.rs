@@ -147,7 +147,7 @@ const SQLITE_KILLS: Case = Case {
     ],
     expect: &[" app_sqlite: KINTSUGI|PASS"],
     // About 40 of each.
-    at_least: &[("KILL pd=fs", 15), ("KILL pd=blk", 15)],
+    at_least: &[("KILL pd=fs", 25), ("KILL pd=blk", 25)],
     show: &["app_sqlite: transactions="],
     host_cached: true,
     icount: true,

@@ -151,8 +151,7 @@ fn a_disk_that_stays_dead_is_given_up() {
 /// The driver dies between any two stores of its dealing with a disk that has stopped.
 #[test]
 fn dies_while_it_resets_the_disk() {
-    let mut deaths = 0;
-    for steps in 0.. {
+    die_after_every_store(200, |steps| {
         let mut world = World::new(ALL_FEATURES, 1, steps);
         let mut exerciser = world.exerciser(20, steps);
         let life = Life::of_steps(200 + steps);
@@ -171,10 +170,6 @@ fn dies_while_it_resets_the_disk() {
         let mut service = world.driver(&Life::endless());
         world.settle(&mut service, &mut exerciser);
         assert_eq!((exerciser.failures, exerciser.misbehaviour_count()), (0, 0));
-        if end.is_ok() {
-            break;
-        }
-        deaths += 1;
-    }
-    assert!(deaths > 200, "only {deaths}");
+        end
+    });
 }

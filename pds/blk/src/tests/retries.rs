@@ -97,28 +97,16 @@ fn a_flaky_disk_shows_no_error() {
 
 #[test]
 fn dies_between_any_two_stores_on_a_flaky_disk() {
-    let mut deaths = 0;
-    for steps in 0.. {
+    die_after_every_store(200, |steps| {
         let mut world = World::new(ALL_FEATURES, 1, steps);
         world.machine.borrow_mut().flaky = true;
         let mut exerciser = world.exerciser(5, steps);
-        let life = Life::of_steps(steps);
-        let end: Result<(), Died> = life.run(|| {
-            let mut service = world.driver(&life);
-            for _ in 0..12 {
-                world.turn(&mut service, &mut exerciser);
-            }
-        });
-        world.machine.borrow_mut().work((steps % 4) as u32);
+        let end = live_for_12_turns(&mut world, &mut exerciser, steps);
         let mut service = world.driver(&Life::endless());
         world.settle(&mut service, &mut exerciser);
         assert_eq!((exerciser.failures, exerciser.misbehaviour_count()), (0, 0));
-        if end.is_ok() {
-            break;
-        }
-        deaths += 1;
-    }
-    assert!(deaths > 200, "only {deaths}");
+        end
+    });
 }
 
 /// A disk that is slow to find out that it fails answers all the same.
