@@ -15,6 +15,7 @@
 extern crate alloc;
 
 mod device;
+mod doubt;
 mod gpt;
 mod lateness;
 mod places;
@@ -27,6 +28,7 @@ mod watchdog;
 mod tests;
 
 pub use device::{Command, Device, Info, Outcome, TAGS};
-pub use places::{NOTE_BYTES, Place, Places};
-pub use service::{ClientMemory, RETRIES_MAX, Service, Share};
+pub use doubt::Doubt;
+pub use places::{NOTE_BYTES, PLACES_BYTES, Place, Places};
+pub use service::{ClientMemory, RETRIES_MAX, SecondOpinion, Service, Share};
 pub use virtio::{NoDisk, VirtioDisk};

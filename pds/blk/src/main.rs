@@ -9,10 +9,12 @@
 
 extern crate alloc;
 
-use alloc::{format, vec::Vec};
+use alloc::{boxed::Box, format, vec::Vec};
 use core::num::NonZero;
 
-use blk_service::{ClientMemory, NOTE_BYTES, Place, Places, Service, Share, VirtioDisk};
+use blk_service::{
+    ClientMemory, Doubt, NOTE_BYTES, PLACES_BYTES, Place, Places, Service, Share, VirtioDisk,
+};
 use mmio::UniqueMmioPointer;
 use sel4_microkit::{
     Channel, ChannelSet, DeferredAction, Handler, Infallible, protection_domain, var,
@@ -36,11 +38,12 @@ fn init() -> impl Handler {
     pd_setup::log();
     // The transport would tell its life's story at every start.
     log::set_max_level(log::LevelFilter::Info);
-    let (places, dma) = find_places();
+    let (places, dma, mut doubt) = find_places();
     let disk = find_disk(dma, places.dma_paddr);
     let memories = places.clients.iter().map(client_memory);
     let service = Service::attach(disk, memories, recovery::epoch());
-    let service = service.unwrap_or_else(|error| panic!("system.xml: {error}"));
+    let mut service = service.unwrap_or_else(|error| panic!("system.xml: {error}"));
+    service.set_second_opinion(Box::new(move || doubt.may_end()));
     let channel = |place: &Place| Channel::new(place.channel as usize);
     let mut handler = Blk {
         service,
@@ -156,12 +159,13 @@ fn now_ms() -> u64 {
     recovery::ticks() / (recovery::ticks_per_second() / 1_000)
 }
 
-/// What system.xml says of the clients, and the memory for the device.
-fn find_places() -> (Places, SharedMut) {
+/// What system.xml says of the clients, the memory for the device, and what earlier lives doubted.
+fn find_places() -> (Places, SharedMut, Doubt) {
     let (vaddr, size) = (*var!(dma_vaddr: usize = 0), *var!(dma_size: usize = 0));
     let dma = SharedMut::from_mapped(vaddr, size).expect("system.xml: blk_dma sets dma_vaddr");
     assert!(size > NOTE_BYTES, "system.xml: blk_dma is too small");
-    let (dma, mut note) = dma.split_at(size - NOTE_BYTES);
+    let (dma, note) = dma.split_at(size - NOTE_BYTES);
+    let (mut note, doubt) = note.split_at(PLACES_BYTES);
     let key = pd_setup::topology_key();
     let known = match recovery::epoch() {
         // A note would be of an earlier boot.
@@ -173,7 +177,7 @@ fn find_places() -> (Places, SharedMut) {
         places.store(&mut note, key);
         places
     });
-    (places, dma)
+    (places, dma, Doubt::new(doubt, recovery::epoch()))
 }
 
 fn read_places(topology: &Topology<'static>) -> Places {

@@ -13,14 +13,16 @@ use alloc::vec::Vec;
 use sel4_shared_memory::{Crc32c, SharedMut, SharedRef};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Bytes that a note may take.
+/// Bytes that the driver leaves to its next life: a page of `blk_dma`.
 pub const NOTE_BYTES: usize = 0x1000;
+/// The first of them are this note; the rest is for [`crate::Doubt`].
+pub const PLACES_BYTES: usize = NOTE_BYTES - 8;
 
 const KEY: usize = 0;
 const SEAL: usize = 8;
 const DMA_PADDR: usize = 16;
 const FIRST: usize = 24;
-const CLIENTS_MAX: usize = (NOTE_BYTES - FIRST) / size_of::<Place>();
+const CLIENTS_MAX: usize = (PLACES_BYTES - FIRST) / size_of::<Place>();
 /// Not the checksum of nothing.
 const VERSION: u64 = 1;
 

@@ -38,7 +38,7 @@ use partition::Reading;
 use reset::Suspect;
 use retry::Failures;
 
-pub use retry::RETRIES_MAX;
+pub use retry::{RETRIES_MAX, SecondOpinion};
 
 /// Clients that one service can have: one per bit of a word.
 const CLIENTS_MAX: usize = 64;
@@ -119,8 +119,6 @@ pub struct Service<D> {
     /// Commands that the device was done with in this life, failed ones among them.
     completed: u64,
     failures: Failures,
-    /// Commands that it was given again.
-    retries: u64,
     /// The partition table is being read.
     reading: Option<Reading>,
     watchdog: Watchdog,
@@ -170,7 +168,6 @@ impl<D: Device> Service<D> {
             told: false,
             completed: 0,
             failures: Failures::default(),
-            retries: 0,
             reading: None,
             watchdog: Watchdog::default(),
             lateness: Lateness::default(),

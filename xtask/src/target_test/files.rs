@@ -206,8 +206,9 @@ pub const CASE_FAILING: Case = Case {
     disk: Disk::Ext4Failing(64, 12),
     prefill: &[("test_fs.settings", FAILING)],
     expect: &["KINTSUGI|PASS test_a", "read-only until a restart"],
-    // A disk that fails is no reason to die.
-    forbid: &["FAULT pd=fs"],
+    // A disk that fails is no reason to die, but for the driver once (docs/decisions/0076).
+    forbid: &["FAULT pd=fs", "blk: ready epoch=2"],
+    at_least: &[(": let another life try", 1)],
     show: &["FAILING"],
     host_cached: false,
     icount: false,

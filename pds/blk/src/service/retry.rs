@@ -7,7 +7,11 @@
 //! again as it is. What has failed is counted here, not beside the commands in progress: one that succeeds
 //! costs nothing. The count goes with the life: the next one takes requests from their
 //! tables and knows of no error.
+//!
+//! The last failure may be one of this life, and not of the disk: it asks whether it may end before it says
+//! so ([`crate::Doubt`] decides).
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use recovery::fault_point;
@@ -28,9 +32,18 @@ pub(super) enum Purpose {
     Table(Place),
 }
 
-/// Commands that have failed and were given to the disk again, one per tag at most.
-#[derive(Debug, Default)]
-pub(super) struct Failures(Vec<Failed>);
+/// Asked whether this life may end, so that another one tries what has failed.
+pub type SecondOpinion = Box<dyn FnMut() -> bool>;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Failures {
+    /// Commands that have failed and were given to the disk again, one per tag at most.
+    known: Vec<Failed>,
+    /// Commands that were given to the disk again in this life.
+    retries: u64,
+    second_opinion: Option<SecondOpinion>,
+}
 
 #[derive(Debug)]
 struct Failed {
@@ -47,28 +60,42 @@ impl Failures {
             purpose,
             retries: 0,
         };
-        let index = self.0.iter().position(|known| known.tag == tag);
-        let index = index.unwrap_or(self.0.len());
+        let index = self.known.iter().position(|known| known.tag == tag);
+        let index = index.unwrap_or(self.known.len());
         // An entry with another purpose is of a command that was done in the end.
-        match self.0.get_mut(index) {
-            None => self.0.push(begun),
+        match self.known.get_mut(index) {
+            None => self.known.push(begun),
             Some(known) if known.purpose != purpose => *known = begun,
             Some(_) => {}
         }
-        let retries = &mut self.0[index].retries;
+        let retries = &mut self.known[index].retries;
         *retries += 1;
         *retries <= RETRIES_MAX
     }
 
+    /// A failure is about to be believed.
+    fn ask_another(&mut self, purpose: Purpose) {
+        if let Some(wanted) = &mut self.second_opinion {
+            assert!(
+                !wanted(),
+                "the disk fails {purpose:?}: let another life try"
+            );
+        }
+    }
+
     /// The device was reset: all that it had begins anew.
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.known.clear();
     }
 }
 
 impl<D: Device> Service<D> {
     /// Gives the disk a command again that it reports as failed, with the next kick. Returns false when that
     /// is in vain, or when it has no such command.
+    ///
+    /// # Panics
+    ///
+    /// When it is in vain, and another life is wanted to try.
     #[cold]
     #[inline(never)]
     pub(super) fn try_again(&mut self, tag: usize) -> bool {
@@ -81,6 +108,7 @@ impl<D: Device> Service<D> {
             return false;
         };
         if !self.failures.again(tag, purpose) {
+            self.failures.ask_another(purpose);
             return false;
         }
         let client = self.in_progress[tag].as_ref().map(|known| {
@@ -96,13 +124,18 @@ impl<D: Device> Service<D> {
         }
         // The disk answers, if not as we would like: it has not stopped.
         self.completed += 1;
-        self.retries += 1;
+        self.failures.retries += 1;
         true
     }
 
     /// Commands that were given to the disk again in this life, because it had reported them as failed.
     pub fn retry_count(&self) -> u64 {
-        self.retries
+        self.failures.retries
+    }
+
+    /// Without one, a failure that stays is believed at once.
+    pub fn set_second_opinion(&mut self, second_opinion: SecondOpinion) {
+        self.failures.second_opinion = Some(second_opinion);
     }
 }
 
@@ -122,7 +155,7 @@ mod tests {
         let table = Purpose::Table(Place::Primary);
         assert!(failures.again(3, table));
         assert!(!failures.again(4, other));
-        assert_eq!(failures.0.len(), 2);
+        assert_eq!(failures.known.len(), 2);
         failures.clear();
         assert!(failures.again(4, other) && failures.again(4, other) && !failures.again(4, other));
     }

@@ -4,6 +4,8 @@
 //! A disk that fails a command and carries it out when it is asked again. Its clients must not notice, and
 //! must be told when it stays at that.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use super::*;
 use crate::RETRIES_MAX;
 
@@ -37,6 +39,38 @@ fn a_failure_is_believed_after_the_third_time() {
             let answer = world.ask(&mut service, &mut table, &wire);
             assert_eq!(answer.status, Status::Done);
         }
+    }
+}
+
+/// The file service would be read-only if one was believed that only says so (campaign on seL4 release, seed
+/// 1, trial 8416).
+#[test]
+fn a_life_that_says_so_for_no_reason_is_not_believed() {
+    for failing in [RETRIES_MAX + 1, 2 * (RETRIES_MAX + 1)] {
+        let mut world = World::new(ALL_FEATURES, 1, 1);
+        let mut table = world.table(0);
+        let read = RequestWire::read(0, segment(0, 512));
+        table.submit(&read).unwrap();
+        world.machine.borrow_mut().failing = failing.into();
+        let mut wanted = true;
+        for life in 0..2 {
+            let mut service = world.driver(&Life::endless());
+            let wanted = std::mem::take(&mut wanted);
+            service.set_second_opinion(Box::new(move || wanted));
+            let end = catch_unwind(AssertUnwindSafe(|| {
+                for _ in 0..=RETRIES_MAX {
+                    world.machine.borrow_mut().work(1);
+                    world.interrupt(&mut service);
+                }
+            }));
+            assert_eq!(end.is_err(), life == 0);
+        }
+        let (_, _, completion) = table.next_completion().expect("one life has to say it");
+        let expected = match failing == RETRIES_MAX + 1 {
+            true => Status::Done,
+            false => Status::Io,
+        };
+        assert_eq!(completion.check().status, expected);
     }
 }
 
