@@ -32,3 +32,4 @@ pub use doubt::Doubt;
 pub use places::{NOTE_BYTES, PLACES_BYTES, Place, Places};
 pub use service::{ClientMemory, RETRIES_MAX, SecondOpinion, Service, Share};
 pub use virtio::{NoDisk, VirtioDisk};
+pub use virtqueue::{DESCRIPTOR_BYTES, NEXT, QueueLayout, WRITE};

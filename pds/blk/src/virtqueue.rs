@@ -18,12 +18,13 @@ use core::sync::atomic::{Ordering, fence};
 use sel4_shared_memory::SharedMut;
 
 const PAGE: usize = 0x1000;
-const DESCRIPTOR_BYTES: usize = 16;
+/// Bytes of a descriptor: an address; length (32 bits), flags and the number of the next one (16 bits each).
+pub const DESCRIPTOR_BYTES: usize = 16;
 
 /// Descriptor flag: the chain goes on.
-pub(crate) const NEXT: u16 = 1;
+pub const NEXT: u16 = 1;
 /// Descriptor flag: the device writes.
-pub(crate) const WRITE: u16 = 2;
+pub const WRITE: u16 = 2;
 
 /// Flag of the used ring: the device needs no notification.
 const NO_NOTIFY: u16 = 1;
@@ -39,25 +40,33 @@ pub(crate) enum Used {
 
 /// Where the parts of a queue lie in its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct QueueLayout {
+pub struct QueueLayout {
     /// Number of descriptors, a power of two.
-    pub(crate) size: u16,
+    pub size: u16,
 }
 
 impl QueueLayout {
-    pub(crate) const fn available(self) -> usize {
+    /// The available ring.
+    #[must_use]
+    pub const fn available(self) -> usize {
         self.size as usize * DESCRIPTOR_BYTES
     }
 
-    pub(crate) const fn used(self) -> usize {
+    /// The used ring.
+    #[must_use]
+    pub const fn used(self) -> usize {
         (self.available() + 6 + 2 * self.size as usize).next_multiple_of(PAGE)
     }
 
-    pub(crate) const fn bytes(self) -> usize {
+    /// Bytes of the whole queue.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
         (self.used() + 6 + 8 * self.size as usize).next_multiple_of(PAGE)
     }
 
-    const fn used_event(self) -> usize {
+    /// Where the driver says up to which used chain it needs no interrupt.
+    #[must_use]
+    pub const fn used_event(self) -> usize {
         self.available() + 4 + 2 * self.size as usize
     }
 

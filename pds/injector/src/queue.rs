@@ -5,22 +5,20 @@
 //! has not seen.
 //!
 //! What is read here the victim may have damaged: nothing is believed that is outside of the region, and a
-//! queue that makes no sense has no such commands. Layout: virtio 1.2, section 2.7; that the parts lie one
-//! behind the other, and the commands behind them, is the driver's (`pds/blk/src/virtqueue.rs`).
+//! queue that makes no sense has no such commands. Layout: virtio 1.2, section 2.7, with the parts where the
+//! driver puts them ([`QueueLayout`]), and the commands behind them.
 
 use alloc::vec::Vec;
 
+use blk_service::{DESCRIPTOR_BYTES, NEXT, QueueLayout, WRITE};
 use sel4_shared_memory::SharedRef;
 
+/// The smallest queue has that much: descriptors and available ring, and the used ring behind them.
 const PAGE: usize = 0x1000;
-const DESCRIPTOR_BYTES: usize = 16;
-/// Descriptor flags: the chain goes on; the device writes.
-const NEXT: u64 = 1;
-const WRITE: u64 = 2;
 /// Descriptors of a chain, at most.
 const CHAIN_MAX: usize = 16;
 /// Queues that the driver makes are powers of two up to this one.
-const SIZE_MAX: usize = 512;
+const SIZE_MAX: u16 = 512;
 /// Status of a command that was carried out, and of one that failed.
 pub const DONE: u8 = 0;
 /// See [`DONE`].
@@ -31,27 +29,6 @@ pub const FAILED: u8 = 1;
 pub struct Queue {
     memory: SharedRef,
     paddr: u64,
-}
-
-/// Where the parts of a queue of `size` descriptors begin, and where it ends.
-struct Layout {
-    size: usize,
-    available: usize,
-    used: usize,
-    end: usize,
-}
-
-impl Layout {
-    const fn of(size: usize) -> Self {
-        let available = size * DESCRIPTOR_BYTES;
-        let used = (available + 6 + 2 * size).next_multiple_of(PAGE);
-        Self {
-            size,
-            available,
-            used,
-            end: (used + 6 + 8 * size).next_multiple_of(PAGE),
-        }
-    }
 }
 
 impl Queue {
@@ -67,30 +44,30 @@ impl Queue {
         let Some(layout) = self.layout() else {
             return Vec::new();
         };
-        let seen = self.half(layout.available + 4 + 2 * layout.size);
-        let done = self.half(layout.used + 2);
-        let count = usize::from(done.wrapping_sub(seen));
+        let seen = self.half(layout.used_event());
+        let done = self.half(layout.used() + 2);
+        let count = done.wrapping_sub(seen);
         if count > layout.size {
             return Vec::new();
         }
-        let element = |index: usize| {
-            let at = (usize::from(seen) + index) % layout.size;
-            let head = u32::from_le(self.memory.load_u32(layout.used + 4 + 8 * at));
-            self.status(usize::try_from(head).ok()?, layout.size)
+        let element = |index: u16| {
+            let at = usize::from(seen.wrapping_add(index) % layout.size);
+            let head = u32::from_le(self.memory.load_u32(layout.used() + 4 + 8 * at));
+            self.status(usize::try_from(head).ok()?, layout.size.into())
         };
         let statuses = (0..count).filter_map(element);
         statuses.filter(|at| self.byte(*at) == DONE).collect()
     }
 
     /// The first chain's header is the first command, right behind the queue: that tells the queue's size.
-    fn layout(&self) -> Option<Layout> {
+    fn layout(&self) -> Option<QueueLayout> {
         if self.memory.len() < PAGE {
             return None;
         }
         let commands = self.offset(u64::from_le(self.memory.load_u64(0)))?;
-        let sizes = (1..=SIZE_MAX.ilog2()).map(|power| Layout::of(1 << power));
+        let sizes = (1..=SIZE_MAX.ilog2()).map(|power| QueueLayout { size: 1 << power });
         // Small ones end on the same page; with the largest that does, we are right for all from 128 on.
-        sizes.rev().find(|layout| layout.end == commands)
+        sizes.rev().find(|layout| layout.bytes() == commands)
     }
 
     fn offset(&self, paddr: u64) -> Option<usize> {
@@ -107,7 +84,7 @@ impl Queue {
             }
             let at = index * DESCRIPTOR_BYTES;
             let rest = u64::from_le(self.memory.load_u64(at + 8));
-            let flags = rest >> 32 & 0xffff;
+            let flags = (rest >> 32) as u16;
             if flags & NEXT == 0 {
                 let is_status = flags & WRITE != 0 && rest as u32 == 1;
                 let paddr = u64::from_le(self.memory.load_u64(at));
@@ -137,8 +114,8 @@ mod tests {
     const CELL: usize = 64;
 
     /// A queue as the driver makes it: `done` are the heads in the used ring, of which `seen` are taken.
-    fn region(size: usize, first: u16, seen: u16, done: &[u32]) -> (HostRegion, Layout) {
-        let layout = Layout::of(size);
+    fn region(size: u16, first: u16, seen: u16, done: &[u32]) -> (HostRegion, QueueLayout) {
+        let layout = QueueLayout { size };
         let region = HostRegion::new(0x1_0000);
         let describe = |index: usize, offset: usize, bytes: u32, flags: u16, next: u16| {
             let at = index * DESCRIPTOR_BYTES;
@@ -147,20 +124,20 @@ mod tests {
             region.set_bytes(at + 12, &flags.to_le_bytes());
             region.set_bytes(at + 14, &next.to_le_bytes());
         };
-        for tag in 0..size / 6 {
-            let (head, cell) = (tag * 6, layout.end + tag * CELL);
+        for tag in 0..usize::from(size / 6) {
+            let (head, cell) = (tag * 6, layout.bytes() + tag * CELL);
             describe(head, cell, 16, 1, head as u16 + 1);
             describe(head + 1, 0xe000, 512, 3, head as u16 + 5);
             describe(head + 5, cell + 16, 1, 2, 0);
         }
         for (index, head) in done.iter().enumerate() {
-            let at = (usize::from(first) + index) % size;
-            region.set_bytes(layout.used + 4 + 8 * at, &head.to_le_bytes());
+            let at = (usize::from(first) + index) % usize::from(size);
+            region.set_bytes(layout.used() + 4 + 8 * at, &head.to_le_bytes());
         }
         let event = first.wrapping_add(seen);
-        region.set_bytes(layout.available + 4 + 2 * size, &event.to_le_bytes());
+        region.set_bytes(layout.used_event(), &event.to_le_bytes());
         let end = first.wrapping_add(done.len() as u16);
-        region.set_bytes(layout.used + 2, &end.to_le_bytes());
+        region.set_bytes(layout.used() + 2, &end.to_le_bytes());
         (region, layout)
     }
 
@@ -173,7 +150,7 @@ mod tests {
         for size in [256, 512] {
             for first in [0, 7, 254, 510, 0xfffe] {
                 let (region, layout) = region(size, first, 1, &[12, 0, 6]);
-                let status = |tag: usize| layout.end + tag * CELL + 16;
+                let status = |tag: usize| layout.bytes() + tag * CELL + 16;
                 assert_eq!(unseen(&region), [status(0), status(1)], "{size} {first}");
                 region.set_bytes(status(0), &[FAILED]);
                 assert_eq!(unseen(&region), [status(1)]);
