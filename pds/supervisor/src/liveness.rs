@@ -143,6 +143,11 @@ impl Liveness {
     /// not watched now. `period_ms` is how often this is called; 0 makes a look that does not count.
     /// `caller` is the child that has caused this look: it runs because it did so, which keeps the
     /// processor from nobody.
+    ///
+    /// # Panics
+    ///
+    /// When these are not all of the children: the others would be watched by nobody (campaign on seL4
+    /// release at d5450e3, seed 1, trial 12714).
     pub fn look(
         &mut self,
         seen: &[Option<Seen>],
@@ -150,6 +155,11 @@ impl Liveness {
         now_ms: u64,
         period_ms: u64,
     ) -> Findings {
+        let (children, looked_at) = (self.children.len(), seen.len());
+        assert!(
+            children == looked_at,
+            "{looked_at} of {children} children are looked at"
+        );
         let since = now_ms.saturating_sub(self.looked_ms.unwrap_or(now_ms));
         self.looked_ms = Some(now_ms);
         let step_ms = if since > 2 * period_ms { 0 } else { since };
@@ -158,7 +168,7 @@ impl Liveness {
             watched.last.runs &= caller != Some(index);
         }
         let mut findings = Findings::default();
-        for (index, seen) in seen.iter().enumerate().take(self.children.len()) {
+        for (index, seen) in seen.iter().enumerate() {
             findings.occupied = findings.occupied.max(self.children[index].level());
             if seen.is_none() {
                 continue;

@@ -8,7 +8,10 @@
 //! work that follows from it is paid for in [`Credit`], so that a client that changes or fires
 //! more than that waits, and nobody else does.
 
+mod second_look;
+
 use alloc::{boxed::Box, string::String, vec};
+use core::hint::black_box;
 
 use proto::timer::clock::Parameters;
 use proto::timer::timers::{CHANGE_COUNT, CHANGE_TAIL, CHANGES, Entry, entry};
@@ -115,6 +118,8 @@ pub struct Client {
     behind: [bool; 2],
     /// The timer that has fired last, and when, until the client was reminded of it.
     unseen: Option<(usize, u64)>,
+    /// Firings noted, by the client's page when this life began.
+    noted: u64,
 }
 
 /// Indices of `Client::behind`.
@@ -149,6 +154,7 @@ impl Client {
         }
         Header::set_epoch(&mut pages.firings, epoch);
         Ok(Self {
+            noted: pages.firings.word(firings::NOTE_TAIL),
             pages,
             armed: vec![Armed::default(); TIMERS].into_boxed_slice(),
             queues: [Queue::new(TIMERS), Queue::new(TIMERS)],
@@ -278,6 +284,10 @@ impl Client {
 
     /// Takes over one entry that has changed. Leaves the queues in disorder when they are
     /// `rebuilding`; the caller then orders them.
+    ///
+    /// # Panics
+    ///
+    /// When what was taken over is not what was read.
     fn accept(&mut self, index: usize, rebuilding: bool) {
         self.knows_entries = true;
         if !rebuilding {
@@ -289,6 +299,8 @@ impl Client {
             self.add(firings::NONSENSE);
             return;
         };
+        // One copy, in memory: what is taken over and what is compared with it in the end.
+        let new = black_box(new);
         let mut count = firings::count(&self.pages.firings, index);
         if count.generation != new.generation {
             count = Count {
@@ -314,6 +326,8 @@ impl Client {
             Some(time) => queue.set(index, time),
             None => {}
         }
+        let is_right = self.has_accepted(index, black_box(&new), rebuilding);
+        assert!(is_right, "timer {index} is taken over wrongly");
     }
 
     /// Fires what is due; says whether anything has fired, so that the client is to be notified.
@@ -348,15 +362,6 @@ impl Client {
         }
         self.behind[FIRING] = false;
         fired
-    }
-
-    /// Whether the client's page says what we know, looked at by other code than that which has stored it: a
-    /// count that is wrong is worth a life (campaign on seL4 release, seed 1, trials 21 and 767).
-    #[inline(never)]
-    pub(crate) fn is_counted(&self, index: usize) -> bool {
-        let armed = &self.armed[index];
-        let count = firings::count(&self.pages.firings, index);
-        count.generation == armed.state as u32 & GENERATION_MASK && count.fired == armed.fired
     }
 
     /// What damaged code may do.
@@ -407,6 +412,8 @@ impl Client {
         fault_point!("timer.fired");
         let page = &mut self.pages.firings;
         firings::note(page, index);
+        self.noted = self.noted.wrapping_add(1);
+        assert!(self.is_noted(index), "timer {index} is noted wrongly");
         fault_point!("timer.noted");
         self.unseen = Some((index, monotonic_ns));
         let queue = &mut self.queues[clock as usize];

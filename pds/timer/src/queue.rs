@@ -34,6 +34,12 @@ impl Queue {
             .map(|(time, timer)| (*time, usize::from(*timer)))
     }
 
+    /// The time of a timer, if it is queued. Not before [`Queue::order`] for one that was appended.
+    pub fn time(&self, timer: usize) -> Option<u64> {
+        let place = usize::from(self.places[timer]);
+        self.heap.get(place).map(|(time, _)| *time)
+    }
+
     /// Number of timers queued.
     pub fn len(&self) -> usize {
         self.heap.len()

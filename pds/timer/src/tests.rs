@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use proto::timer::timers::Entry;
 use proto::timer::{Count, TIMERS, clock, firings, timers};
 use sel4_shared_memory::host::{HostRegion, Life};
 use timer_client::{Clock, Deadline, Instant, SystemTime, Timer, Timers};
@@ -324,6 +325,60 @@ fn a_count_that_is_stored_wrongly_is_seen() {
 }
 
 #[test]
+fn a_firing_that_is_noted_wrongly_is_seen() {
+    let system = System::new(1);
+    let mut service = system.start(&Life::endless());
+    let mut client = system.client(0);
+    let timer = client.every(ms(1)).unwrap();
+    service.run(|_| true);
+    let now = client.clock().now().as_nanos();
+    system.run_until(&mut service, now + 2_500_000);
+    let (client, other) = (&service.clients[0], timer.index() ^ 1);
+    assert!(client.is_noted(timer.index()) && !client.is_noted(other));
+    let page = &system.clients[0].firings;
+    firings::note(&mut page.shared_mut(&Life::endless()), timer.index());
+    assert!(!client.is_noted(timer.index()), "once too often");
+}
+
+#[test]
+fn a_timer_that_is_taken_over_wrongly_is_seen() {
+    let system = System::new(1);
+    let mut service = system.start(&Life::endless());
+    let mut client = system.client(0);
+    let index = client.every(ms(1)).unwrap().index();
+    service.run(|_| true);
+    let right = Entry::read(&system.clients[0].timers.shared_ref(), index).unwrap();
+    let known = &service.clients[0];
+    assert!(known.has_accepted(index, &right, false));
+    let generation = right.generation ^ 1;
+    let (deadline_ns, period_ns) = (right.deadline_ns + 1, right.period_ns + 1);
+    for wrong in [
+        Entry {
+            generation,
+            ..right
+        },
+        Entry {
+            armed: false,
+            ..right
+        },
+        Entry {
+            wall: true,
+            ..right
+        },
+        Entry {
+            deadline_ns,
+            ..right
+        },
+        Entry { period_ns, ..right },
+    ] {
+        assert!(!known.has_accepted(index, &wrong, false), "{wrong:?}");
+    }
+    // In the queue at another time.
+    service.clients[0].queue_wrongly(index, right.deadline_ns - 1);
+    assert!(!service.clients[0].has_accepted(index, &right, false));
+}
+
+#[test]
 fn a_damaged_clock_ends_the_life_and_the_next_one_mends_it() {
     let system = System::new(1);
     let mut service = system.start(&Life::endless());
@@ -333,6 +388,29 @@ fn a_damaged_clock_ends_the_life_and_the_next_one_mends_it() {
     let died = std::panic::catch_unwind(AssertUnwindSafe(|| service.run(|_| true)));
     assert!(died.is_err());
     assert_eq!(*system.start(&Life::endless()).clock(), right);
+}
+
+/// Also the copy that is not the current one has what was published.
+#[test]
+fn a_damaged_generation_shows_the_same_clock() {
+    let system = System::new(1);
+    let mut service = system.start(&Life::endless());
+    let published = |set: bool| {
+        let mut page = system.clock.shared_mut(&Life::endless());
+        let generation = page.load_u64(8 * clock::GENERATION);
+        let right = clock::read(&page);
+        page.store_u64(8 * clock::GENERATION, generation ^ 1);
+        assert_eq!(clock::read(&page), right, "set: {set}");
+        page.store_u64(8 * clock::GENERATION, generation);
+        right
+    };
+    assert_eq!(published(false), *service.clock());
+    service.clock = service.clock.with_wall(7 * NS, 0, false);
+    clock::write(
+        &mut system.clock.shared_mut(&Life::endless()),
+        service.clock,
+    );
+    assert_eq!(published(true), service.clock);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 //! Requests that are answered with an error, and never reach the disk.
 
+use core::hint::black_box;
+
 use proto::blk::{Completion, RequestWire, Status};
 use request_table::Ticket;
 
@@ -28,9 +30,28 @@ impl<D: Device> Service<D> {
         wire: &RequestWire,
         status: Status,
     ) -> bool {
+        assert!(ticket.is_for(black_box(wire)), "the request has changed");
         assert_breaks(wire, self.clients[index].data_bytes, status);
         self.complete(index, ticket, &Completion::failed(status));
         true
+    }
+
+    /// What damaged code may do: takes a request, and forgets it.
+    #[cfg(test)]
+    pub(crate) fn lose_ticket(&mut self, client: usize) {
+        let _ = self.clients[client].table.next_request();
+    }
+
+    /// What damaged code may do: carries out another request than the client's, or refuses it.
+    #[cfg(test)]
+    pub(crate) fn begin_changed(&mut self, index: usize, change: impl Fn(&mut RequestWire)) {
+        let client = &mut self.clients[index];
+        let (ticket, mut wire) = client.table.next_request().expect("there is one");
+        change(&mut wire);
+        match wire.check(client.data_bytes) {
+            Ok(request) => self.begin(index, ticket, &wire, &request),
+            Err(status) => self.refuse(index, ticket, &wire, status),
+        };
     }
 
     /// Fails a request that killed the driver each time it was tried.

@@ -300,6 +300,14 @@ fn who_waits_for_ever_is_deadlocked() {
 }
 
 #[test]
+#[should_panic(expected = "1 of 2 children are looked at")]
+fn children_that_nobody_looks_at_end_the_life() {
+    let mut world = World::new();
+    let seen = world.seen;
+    world.liveness.look(&seen[..1], None, world.now, PERIOD);
+}
+
+#[test]
 fn who_is_not_watched_is_not_asked() {
     let mut world = World::new();
     world.seen[0] = None;

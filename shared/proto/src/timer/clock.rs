@@ -4,9 +4,9 @@
 //! Region `timer_clock`: how to read the clocks without a call.
 //!
 //! There are two copies of the parameters, and word [`GENERATION`] says which one is current
-//! (its lowest bit). The service writes the other copy and then changes the word. So a reader is
-//! never in the way, and a service that dies while it writes leaves the current copy whole: the
-//! clocks go on while it is down. A reader takes the copy and looks at the word again; it repeats
+//! (its lowest bit). The service writes the other copy, changes the word, and then makes the copies the
+//! same. So a reader is never in the way, and a service that dies while it writes leaves the current copy
+//! whole: the clocks go on while it is down. A reader takes the copy and looks at the word again; it repeats
 //! only when the service has changed the parameters in between.
 //!
 //! | word | what |
@@ -219,13 +219,19 @@ pub fn resume(page: &impl Words, ticks_per_second: u64) -> Option<Parameters> {
 /// Publishes parameters.
 pub fn write(page: &mut impl WordsMut, parameters: Parameters) {
     let generation = page.word(GENERATION).wrapping_add(1);
-    let copy = COPIES[(generation & 1) as usize];
+    write_copy(page, COPIES[(generation & 1) as usize], parameters);
+    page.set_word(GENERATION, generation);
+    // Who is still reading this one begins again. It is the current one when the generation is damaged
+    // (campaign on seL4 release at d5450e3, seed 1, trial 14489: a clock that went back).
+    write_copy(page, COPIES[(!generation & 1) as usize], parameters);
+}
+
+fn write_copy(page: &mut impl WordsMut, copy: usize, parameters: Parameters) {
     let words = parameters.to_words();
     for (index, word) in words.iter().enumerate() {
         page.set_word(copy + index, *word);
     }
     page.set_word(copy + COPY_WORDS, u64::from(crc32c(&words)));
-    page.set_word(GENERATION, generation);
 }
 
 #[cfg(test)]

@@ -105,6 +105,13 @@ pub fn set_lateness(page: &mut impl WordsMut, index: usize, lateness: Lateness) 
     page.set_word(first + 3, lateness.fired_at_ns);
 }
 
+/// How many firings are noted, and which timer is the last of them.
+pub fn last_noted(page: &impl Words) -> (u64, u64) {
+    let tail = page.word(NOTE_TAIL);
+    let last = tail.wrapping_sub(1) as usize % NOTE_COUNT;
+    (tail, page.word(NOTES + last))
+}
+
 /// Notes that a timer has fired.
 pub fn note(page: &mut impl WordsMut, index: usize) {
     let tail = page.word(NOTE_TAIL);
