@@ -20,7 +20,8 @@ impl Client {
     }
 
     /// Whether an entry is what we know of a timer: one in the wrong queue is missed by nobody but its client
-    /// (campaign on seL4 release at d5450e3, seed 1, trial 11119: all of them were, from then on).
+    /// (campaign on seL4 release at d5450e3, seed 1, trial 11119: all of them were, from then on; 18106: one
+    /// that had fired before it was armed).
     #[inline(never)]
     pub(crate) fn has_accepted(&self, index: usize, entry: &Entry, rebuilding: bool) -> bool {
         let armed = &self.armed[index];
@@ -31,6 +32,7 @@ impl Client {
             && armed.deadline_ns == entry.deadline_ns
             && (armed.period_ns == entry.period_ns || !entry.armed)
             && is_queued
+            && self.is_counted(index)
             && queue(!entry.wall).time(index).is_none()
     }
 
