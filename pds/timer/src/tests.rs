@@ -373,6 +373,15 @@ fn a_timer_that_is_taken_over_wrongly_is_seen() {
     ] {
         assert!(!known.has_accepted(index, &wrong, false), "{wrong:?}");
     }
+    let mut page = system.clients[0].firings.shared_mut(&Life::endless());
+    for (fired, is_right) in [(1, false), (0, true)] {
+        let generation = right.generation;
+        firings::set_count(&mut page, index, Count { generation, fired });
+        assert_eq!(
+            service.clients[0].has_accepted(index, &right, false),
+            is_right
+        );
+    }
     // In the queue at another time.
     service.clients[0].queue_wrongly(index, right.deadline_ns - 1);
     assert!(!service.clients[0].has_accepted(index, &right, false));
