@@ -36,6 +36,7 @@ use crate::device::{Command, Device, Info, Outcome, TAGS};
 use crate::lateness::Lateness;
 use crate::watchdog::Watchdog;
 use partition::Reading;
+use refusal::{assert_answer, assert_says};
 use reset::Suspect;
 use retry::Failures;
 
@@ -296,7 +297,8 @@ impl<D: Device> Service<D> {
     #[inline]
     fn complete(&mut self, client: usize, ticket: Ticket, completion: &Completion) {
         fault_point!("blk.before_complete");
-        let wire = completion.to_wire(ticket.sequence());
+        let wire = black_box(completion.to_wire(ticket.sequence()));
+        assert_says(&wire, ticket.sequence(), completion);
         self.clients[client].table.complete(ticket, &wire);
         fault_point!("blk.after_complete");
         self.to_notify |= 1 << client;
@@ -395,6 +397,7 @@ impl<D: Device> Service<D> {
         let info = device.info();
         let sectors = client.sectors.min(info.capacity_sectors);
         if let Some(completion) = answer_without_device(&info, sectors, request) {
+            assert_answer(&info, sectors, (wire, client.data_bytes), &completion);
             self.complete(index, ticket, &completion);
             return true;
         }

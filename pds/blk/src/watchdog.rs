@@ -54,6 +54,11 @@ impl Watchdog {
         }
     }
 
+    /// Whether nothing was completed since the last reset.
+    pub(crate) fn was_in_vain(&self) -> bool {
+        self.vain_resets > 0
+    }
+
     /// The device was reset. Returns whether that has been tried often enough.
     pub(crate) fn reset(&mut self, completed: u64) -> bool {
         if completed != self.completed {

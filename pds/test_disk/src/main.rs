@@ -18,11 +18,14 @@ use sel4_shared_memory::SharedMut;
 const STATUS: usize = 0x70;
 const REGISTERS_BYTES: usize = 0x1000;
 
-/// The driver's queue comes first in its memory: so many descriptors of 16 bytes.
-const DESCRIPTORS: usize = 384;
-const DESCRIPTOR_BYTES: usize = 16;
-/// Length, flags and next of a descriptor, in one word: "more, at a descriptor that there is not".
-const ASTRAY: u64 = 0xfffe_0001_0000_0010;
+/// Number of the queue that has work (same section).
+const QUEUE_NOTIFY: usize = 0x50;
+
+/// The driver's queue comes first in its memory, and has 512 descriptors of 16 bytes: there is the available
+/// ring's index, in the upper half of a word.
+const AVAILABLE: usize = 512 * 16;
+/// So many commands more than there can be, in that half.
+const ASTRAY: u32 = 0x4000 << 16;
 
 /// Periods until the system works, and between two failures.
 const START: u32 = 10;
@@ -33,7 +36,7 @@ fn init() -> impl Handler {
     pd_setup::log();
     let mapped = |vaddr, bytes| SharedMut::from_mapped(vaddr, bytes).expect("system.xml maps it");
     let mut registers = mapped(*var!(virtio_mmio_vaddr: usize = 0), REGISTERS_BYTES);
-    let mut queue = mapped(*var!(dma_vaddr: usize = 0), DESCRIPTORS * DESCRIPTOR_BYTES);
+    let mut queue = mapped(*var!(dma_vaddr: usize = 0), AVAILABLE + 4);
     rest(START);
     for count in 0_u32.. {
         if count.is_multiple_of(2) {
@@ -41,9 +44,10 @@ fn init() -> impl Handler {
             registers.store_u32(STATUS, 0);
         } else {
             log::info!("the disk gets into trouble");
-            for index in 0..DESCRIPTORS {
-                queue.store_u64(index * DESCRIPTOR_BYTES + 8, ASTRAY);
-            }
+            // The driver stores its own index before it notifies the disk; so this is done here, too.
+            let index = queue.load_u32(AVAILABLE);
+            queue.store_u32(AVAILABLE, index.wrapping_add(ASTRAY));
+            registers.store_u32(QUEUE_NOTIFY, 0);
         }
         rest(REST);
     }

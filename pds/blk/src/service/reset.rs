@@ -30,6 +30,10 @@ impl<D: Device> Service<D> {
     /// the clients to notify, as [`Self::run`].
     ///
     /// Call it from time to time; the driver's own clock says when.
+    ///
+    /// # Panics
+    ///
+    /// When a reset was in vain, and another life is wanted to try.
     pub fn look(&mut self, now_ms: u64) -> u64 {
         if let Some(device) = &mut self.device {
             self.lateness.look_at_device(|tell| {
@@ -47,6 +51,12 @@ impl<D: Device> Service<D> {
         match self.watchdog.look(now_ms, busy, self.completed) {
             Finding::Fine => clients,
             Finding::Stuck => {
+                if self.watchdog.was_in_vain() {
+                    // One wrong store of ours, and the disk was told of no command any more (campaign on seL4
+                    // release, seed 2, trial 1794).
+                    self.failures
+                        .ask_another(format_args!("no answer after a reset"));
+                }
                 self.reset_device("does not answer");
                 clients | self.run()
             }

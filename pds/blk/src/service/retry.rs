@@ -13,6 +13,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::fmt::Arguments;
 
 use recovery::fault_point;
 
@@ -74,12 +75,13 @@ impl Failures {
     }
 
     /// A failure is about to be believed.
-    fn ask_another(&mut self, purpose: Purpose) {
+    ///
+    /// # Panics
+    ///
+    /// When another life is wanted to try.
+    pub(super) fn ask_another(&mut self, what: Arguments<'_>) {
         if let Some(wanted) = &mut self.second_opinion {
-            assert!(
-                !wanted(),
-                "the disk fails {purpose:?}: let another life try"
-            );
+            assert!(!wanted(), "{what}: let another life try");
         }
     }
 
@@ -108,7 +110,8 @@ impl<D: Device> Service<D> {
             return false;
         };
         if !self.failures.again(tag, purpose) {
-            self.failures.ask_another(purpose);
+            self.failures
+                .ask_another(format_args!("the disk fails {purpose:?}"));
             return false;
         }
         let client = self.in_progress[tag].as_ref().map(|known| {

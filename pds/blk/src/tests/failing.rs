@@ -148,6 +148,35 @@ fn a_disk_that_stays_dead_is_given_up() {
     assert_eq!(answer.status, Status::NoDevice);
 }
 
+/// It may be the driver that tells the disk of nothing (campaign on seL4 release, seed 2, trial 1794).
+#[test]
+fn after_a_reset_in_vain_another_life_tries() {
+    let mut world = World::new(ALL_FEATURES, 1, 1);
+    world.machine.borrow_mut().dead = true;
+    let mut table = world.table(0);
+    table
+        .submit(&RequestWire::read(0, segment(0, 512)))
+        .unwrap();
+    let mut before = 0;
+    for life in 0..2 {
+        let mut service = world.driver(&Life::endless());
+        service.set_second_opinion(Box::new(move || life == 0));
+        let resets = world.machine.borrow().resets;
+        service.run();
+        let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            Clock(0).pass(&world, &mut service, 60_000);
+        }));
+        let resets = world.machine.borrow().resets - resets;
+        match life {
+            0 => assert!(end.is_err() && resets > 0, "{resets} resets"),
+            _ => assert!(end.is_ok() && resets > before, "{resets} resets"),
+        }
+        before = resets;
+    }
+    let (_, _, completion) = table.next_completion().expect("it is given up");
+    assert_ne!(completion.check().status, Status::Done);
+}
+
 /// The driver dies between any two stores of its dealing with a disk that has stopped.
 #[test]
 fn dies_while_it_resets_the_disk() {

@@ -96,10 +96,17 @@ impl<D: Disk> Store<D> {
         let fresh: Vec<(u64, u32)> = self.group.fresh.iter().collect();
         let follows =
             |left: &(u64, u32), right: &(u64, u32)| left.0 + 1 == right.0 && left.1 + 1 == right.1;
+        let mut written = 0;
         for run in fresh.chunk_by(follows) {
             let (block, at) = (run[0].0, run[0].1 as usize * size);
             self.raw.write_from(block, at, run.len())?;
+            written += run.len();
         }
+        let wanted = fresh.len();
+        assert!(
+            written == wanted,
+            "{written} of {wanted} fresh blocks written"
+        );
         self.raw.wait()?;
         fault_point!("fs.after_fresh");
         self.counters.fresh_blocks += fresh.len() as u64;

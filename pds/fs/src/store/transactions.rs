@@ -128,6 +128,10 @@ impl<D: Disk> Store<D> {
         if let Some(index) = &mut self.index {
             index.set_intent(&intent);
         }
+        assert!(
+            self.is_announced(&intent),
+            "the index lacks what is to be written"
+        );
     }
 
     /// Writes the group to the journal and makes it the newest committed transaction.
@@ -258,6 +262,7 @@ impl<D: Disk> Store<D> {
         self.flush()?;
         let dirty = self.dirty_blocks();
         let size = self.block_size;
+        let mut written = 0;
         for run in dirty.chunk_by(|left, right| left.0 + 1 == right.0) {
             let in_order = run.windows(2).all(|pair| pair[0].1 + 1 == pair[1].1);
             if in_order {
@@ -270,8 +275,15 @@ impl<D: Disk> Store<D> {
                         memory.copy_from(at, &from, run[index].1 as usize * size, size);
                     })?;
             }
+            written += run.len();
             fault_point!("fs.in_checkpoint");
         }
+        // What is left out here is called clean, and the log gives it back.
+        let known = self.dirty;
+        assert!(
+            written == known,
+            "{written} of {known} dirty blocks written"
+        );
         self.raw.flush()?;
         fault_point!("fs.before_tail");
         self.journal
