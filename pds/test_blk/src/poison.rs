@@ -14,8 +14,8 @@ use crate::{BLK, Disk, Failure, PAGE};
 
 /// On the way of discard and write-zeroes only.
 const POINT: &str = "blk.range";
-/// Lives that a request may cost (`blk_service`).
-const DEATHS: u32 = 5;
+/// Lives that a request may cost (`blk_service`), and one that looks once more.
+const DEATHS: u32 = 6;
 const NEIGHBOURS: u32 = 40;
 const ROUNDS: u32 = 10;
 const SECTOR: u64 = 1 << 14;

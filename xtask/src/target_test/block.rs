@@ -98,7 +98,7 @@ pub const ALL: &[Case] = &[
         system: SystemUnderTest::File("pds/test_blk/system.xml", &["pds/test_blk/poison.xml"]),
         disk: Disk::Blank(64),
         expect: &[run::PASS],
-        at_least: &[("deaths=5", 10)],
+        at_least: &[("deaths=6", 10)],
         host_cached: true,
         icount: true,
         timeout_s: 300,

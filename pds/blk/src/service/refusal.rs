@@ -37,8 +37,8 @@ pub(super) fn assert_answer(
     );
 }
 
-/// The same for any answer, as the client will read it (campaign on seL4 release, seed 2, trial 5940: what was
-/// moved was wrong, and the checksum was of that).
+/// The same for any answer, as the client will read it (campaign on seL4 release, seed 2, trial 5940: what
+/// was moved was wrong, and the checksum was of that).
 #[inline(never)]
 pub(super) fn assert_says(wire: &CompletionWire, sequence: u64, completion: &Completion) {
     let is_right = wire.check() == *completion && wire.is_whole(sequence);
@@ -80,8 +80,8 @@ impl<D: Device> Service<D> {
         };
     }
 
-    /// Fails a request that killed the driver each time it was tried. The count may be wrong (campaign on seL4
-    /// release, seed 2, trial 4514: one bit of a register).
+    /// Fails a request that killed the driver each time it was tried. The count may be wrong (campaign on
+    /// seL4 release, seed 2, trial 4514: one bit of a register).
     #[cold]
     pub(super) fn refuse_poison(&mut self, index: usize, ticket: Ticket) -> bool {
         let sequence = ticket.sequence();

@@ -148,6 +148,16 @@ fn a_disk_that_stays_dead_is_given_up() {
     assert_eq!(answer.status, Status::NoDevice);
 }
 
+#[test]
+#[should_panic(expected = "1 tags are taken for 0 commands")]
+fn a_tag_that_is_lost_ends_the_life() {
+    let mut world = World::new(ALL_FEATURES, 1, 1);
+    let mut service = world.driver(&Life::endless());
+    service.look(20);
+    service.lose_tag(3);
+    service.look(40);
+}
+
 /// It may be the driver that tells the disk of nothing (campaign on seL4 release, seed 2, trial 1794).
 #[test]
 fn after_a_reset_in_vain_another_life_tries() {
