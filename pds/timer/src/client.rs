@@ -118,7 +118,7 @@ pub struct Client {
     behind: [bool; 2],
     /// The timer that has fired last, and when, until the client was reminded of it.
     unseen: Option<(usize, u64)>,
-    /// Firings noted, by the client's page when this life began.
+    /// Where the notes in the client's page end: as this life found it, and one more for each firing since.
     noted: u64,
 }
 

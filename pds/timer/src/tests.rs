@@ -305,8 +305,8 @@ fn a_time_that_has_not_come_ends_the_life() {
     service.clients[0].fire(now + 3_000_000, now, |ns| ns <= now);
 }
 
-#[test]
-fn a_count_that_is_stored_wrongly_is_seen() {
+/// A timer that fires each millisecond, after 2.5 of them.
+fn fired_twice() -> (System, Service<Hold>, Timer) {
     let system = System::new(1);
     let mut service = system.start(&Life::endless());
     let mut client = system.client(0);
@@ -314,6 +314,12 @@ fn a_count_that_is_stored_wrongly_is_seen() {
     service.run(|_| true);
     let now = client.clock().now().as_nanos();
     system.run_until(&mut service, now + 2_500_000);
+    (system, service, timer)
+}
+
+#[test]
+fn a_count_that_is_stored_wrongly_is_seen() {
+    let (system, service, timer) = fired_twice();
     assert!(service.clients[0].is_counted(timer.index()));
     let mut page = system.clients[0].firings.shared_mut(&Life::endless());
     let right = firings::count(&page, timer.index());
@@ -326,13 +332,7 @@ fn a_count_that_is_stored_wrongly_is_seen() {
 
 #[test]
 fn a_firing_that_is_noted_wrongly_is_seen() {
-    let system = System::new(1);
-    let mut service = system.start(&Life::endless());
-    let mut client = system.client(0);
-    let timer = client.every(ms(1)).unwrap();
-    service.run(|_| true);
-    let now = client.clock().now().as_nanos();
-    system.run_until(&mut service, now + 2_500_000);
+    let (system, service, timer) = fired_twice();
     let (client, other) = (&service.clients[0], timer.index() ^ 1);
     assert!(client.is_noted(timer.index()) && !client.is_noted(other));
     let page = &system.clients[0].firings;

@@ -1,7 +1,7 @@
 // Copyright 2026, The Kintsugi authors
 // SPDX-License-Identifier: BSD-2-Clause
 
-//! Requests that are answered with an error, and never reach the disk.
+//! Requests that never reach the disk, and a second look at answers, by other code than that which made them.
 
 use core::hint::black_box;
 
