@@ -31,5 +31,5 @@ pub use device::{Command, Device, Info, Outcome, TAGS};
 pub use doubt::Doubt;
 pub use places::{NOTE_BYTES, PLACES_BYTES, Place, Places};
 pub use service::{ClientMemory, RETRIES_MAX, SecondOpinion, Service, Share};
-pub use virtio::{NoDisk, VirtioDisk};
+pub use virtio::{NoDisk, QUEUE_SIZE_MAX, VirtioDisk};
 pub use virtqueue::{DESCRIPTOR_BYTES, NEXT, QueueLayout, WRITE};

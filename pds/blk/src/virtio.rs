@@ -26,7 +26,7 @@ const QUEUE: u16 = 0;
 const CHAIN: u16 = 6;
 const STATUS_IN_CHAIN: u16 = CHAIN - 1;
 /// Enough for [`TAGS`] chains.
-const QUEUE_SIZE_MAX: u16 = 512;
+pub const QUEUE_SIZE_MAX: u16 = 512;
 
 const CELL_BYTES: usize = 64;
 const STATUS_IN_CELL: usize = 16;

@@ -10,15 +10,13 @@
 
 use alloc::vec::Vec;
 
-use blk_service::{DESCRIPTOR_BYTES, NEXT, QueueLayout, WRITE};
+use blk_service::{DESCRIPTOR_BYTES, NEXT, QUEUE_SIZE_MAX, QueueLayout, WRITE};
 use sel4_shared_memory::SharedRef;
 
 /// The smallest queue has that much: descriptors and available ring, and the used ring behind them.
 const PAGE: usize = 0x1000;
 /// Descriptors of a chain, at most.
 const CHAIN_MAX: usize = 16;
-/// Queues that the driver makes are powers of two up to this one.
-const SIZE_MAX: u16 = 512;
 /// Status of a command that was carried out, and of one that failed.
 pub const DONE: u8 = 0;
 /// See [`DONE`].
@@ -65,7 +63,7 @@ impl Queue {
             return None;
         }
         let commands = self.offset(u64::from_le(self.memory.load_u64(0)))?;
-        let sizes = (1..=SIZE_MAX.ilog2()).map(|power| QueueLayout { size: 1 << power });
+        let sizes = (1..=QUEUE_SIZE_MAX.ilog2()).map(|power| QueueLayout { size: 1 << power });
         // Small ones end on the same page; with the largest that does, we are right for all from 128 on.
         sizes.rev().find(|layout| layout.bytes() == commands)
     }

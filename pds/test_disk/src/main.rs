@@ -10,6 +10,7 @@
 #![no_main]
 #![deny(unsafe_code)]
 
+use blk_service::{QUEUE_SIZE_MAX, QueueLayout};
 use microkit_abi::syscalls;
 use sel4_microkit::{Handler, NullHandler, protection_domain, var};
 use sel4_shared_memory::SharedMut;
@@ -21,9 +22,12 @@ const REGISTERS_BYTES: usize = 0x1000;
 /// Number of the queue that has work (same section).
 const QUEUE_NOTIFY: usize = 0x50;
 
-/// The driver's queue comes first in its memory, and has 512 descriptors of 16 bytes: there is the available
+/// The driver's queue comes first in its memory, and is as long as QEMU lets it be: there is the available
 /// ring's index, in the upper half of a word.
-const AVAILABLE: usize = 512 * 16;
+const AVAILABLE: usize = QueueLayout {
+    size: QUEUE_SIZE_MAX,
+}
+.available();
 /// So many commands more than there can be, in that half.
 const ASTRAY: u32 = 0x4000 << 16;
 
