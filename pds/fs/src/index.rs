@@ -302,6 +302,21 @@ impl Index {
         })
     }
 
+    /// Whether the next life would find the transaction: its intent, and an entry for each of its blocks. It
+    /// would go on with what was before otherwise (campaign on seL4 release, seed 2, trials 5712 and 5729).
+    pub fn has(
+        &self,
+        intent: &Intent,
+        mut blocks: impl ExactSizeIterator<Item = (u64, u32)>,
+    ) -> bool {
+        self.intent() == Some(*intent)
+            && intent.blocks as usize == blocks.len()
+            && blocks.all(|(block, slot)| {
+                let entry = self.get(slot as usize).ok().flatten();
+                entry.is_some_and(|entry| (entry.block, entry.version) == (block, intent.version))
+            })
+    }
+
     /// Says what is in a slot that was free.
     pub fn set(&mut self, slot: usize, entry: &Entry) {
         let at = ENTRIES + slot * ENTRY_BYTES;
@@ -405,6 +420,59 @@ mod tests {
     use sel4_shared_memory::host::{HostRegion, Life};
 
     use super::*;
+
+    #[test]
+    fn a_transaction_is_there_with_all_of_its_blocks() {
+        let region = HostRegion::new(ENTRIES + 8 * ENTRY_BYTES);
+        let mut index = Index::new(region.shared_mut(&Life::endless()));
+        index.clear(8);
+        let blocks = [(70, 2), (9, 5), (71, 3)];
+        for (block, slot) in blocks {
+            let (version, contents) = (4, 1);
+            index.set(
+                slot as usize,
+                &Entry {
+                    block,
+                    version,
+                    contents,
+                },
+            );
+        }
+        let intent = Intent {
+            version: 4,
+            seconds: 1,
+            blocks: 3,
+        };
+        assert!(!index.has(&intent, blocks.into_iter()), "no intent");
+        index.set_intent(&intent);
+        assert!(index.has(&intent, blocks.into_iter()));
+        assert!(!index.has(&intent, blocks[..2].iter().copied()));
+        assert!(!index.has(
+            &Intent {
+                version: 5,
+                ..intent
+            },
+            blocks.into_iter()
+        ));
+        index.free(5);
+        assert!(
+            !index.has(&intent, blocks.into_iter()),
+            "an entry is missing"
+        );
+        let (block, version, contents) = (9, 3, 1);
+        index.set(
+            5,
+            &Entry {
+                block,
+                version,
+                contents,
+            },
+        );
+        assert!(
+            !index.has(&intent, blocks.into_iter()),
+            "of another transaction"
+        );
+    }
 
     fn at(version: u64) -> Progress {
         Progress {

@@ -19,7 +19,7 @@ use sel4_shared_memory::{SharedMut, SharedRef};
 
 use crate::disk::Disk;
 pub use crate::doubt::SecondOpinion;
-use crate::doubt::{ask_another, go_read_only, is_broken};
+use crate::doubt::{ask_another, assert_failure, go_read_only, is_broken};
 use crate::limits::Limits;
 use crate::request::Request;
 use crate::seal::{Owner, Refusal, Refusals, Seals};
@@ -416,9 +416,7 @@ fn with_handle(
 }
 
 fn failed(errno: Errno, ticket: &Ticket) -> CompletionWire {
-    // What was taken for a failure by mistake, and undone, would be called done (campaign on seL4 release at
-    // d5450e3, seed 1, trial 18340).
-    assert!(black_box(errno as u32) != 0, "a failure without an error");
+    assert_failure(black_box(errno as u32));
     CompletionWire::failed(errno).decided(ticket.sequence())
 }
 

@@ -83,13 +83,6 @@ fn fallback(
     }
 }
 
-/// Whether a child that stands at this instruction asks us something, looked at by other code than that
-/// which answers.
-#[inline(never)]
-fn asks(instruction: u32) -> bool {
-    id_registers::is_read(instruction)
-}
-
 impl Supervised {
     /// From now on it is loaded from its other program.
     pub fn use_fallback(&mut self) {
@@ -114,8 +107,7 @@ impl Supervised {
     ///
     /// # Panics
     ///
-    /// When it asked and was not answered: each life of the child would ask the same (campaign on seL4
-    /// release at d5450e3, seed 1, trial 17277: until nobody was left to restart it).
+    /// When it asked and was not answered ([`id_registers::assert_answered`]).
     pub fn look_at(&self, fault: Fault) -> Option<Fault> {
         let pc = fault.pc.filter(|_| fault.kind == Kind::IllegalInstruction);
         let Some(instruction) = pc.and_then(|pc| self.instruction(pc)) else {
@@ -126,7 +118,7 @@ impl Supervised {
                 id_registers::emulate(instruction, &mut registers)
                     && tcb::write(self.tcb(), &registers, tcb::REGISTER_COUNT, true).is_ok()
             });
-        assert!(answered || !asks(instruction), "a child was not answered");
+        id_registers::assert_answered(answered, instruction);
         (!answered).then(|| fault.with_instruction(instruction))
     }
 
@@ -153,14 +145,14 @@ impl Supervised {
     ///
     /// # Panics
     ///
-    /// As [`Self::look_at`] (trial 18780 of that campaign).
+    /// As [`Self::look_at`].
     pub fn hang(&self, known: Option<Kind>) -> Fault {
         let pc = tcb::read(self.tcb())
             .ok()
             .map(|registers| registers[tcb::PC]);
         let offset = pc.and_then(|pc| self.image.region_offset(pc, &self.code));
         let instruction = offset.map(|offset| self.code.load_u32(offset));
-        assert!(!instruction.is_some_and(asks), "a child was not answered");
+        id_registers::assert_answered(false, instruction.unwrap_or(0));
         let seems = match instruction {
             Some(SVC_0) => Kind::Deadlock,
             _ => Kind::BusyLoop,

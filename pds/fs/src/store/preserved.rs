@@ -31,21 +31,18 @@ impl<D: Disk> Store<D> {
         known.sum = contents;
     }
 
-    /// Whether the next life would find the group, looked at by other code than that which has entered it: it
-    /// would go on with what was before (campaign on seL4 release, seed 2, trials 5712 and 5729).
+    /// Whether the next life would find the group, looked at by other code than that which has entered it.
     #[inline(never)]
     pub(super) fn is_announced(&self, intent: &Intent) -> bool {
-        let Some(index) = &self.index else {
-            return true;
-        };
         let group = &self.group.journalled;
-        let is_there = |(block, slot): (u64, u32)| {
-            let entry = index.get(slot as usize).ok().flatten();
-            entry.is_some_and(|entry| (entry.block, entry.version) == (block, self.version + 1))
-        };
-        index.intent() == Some(*intent)
-            && intent.blocks as usize == group.blocks().len()
-            && group.iter().all(is_there)
+        let blocks = group
+            .blocks()
+            .iter()
+            .copied()
+            .zip(group.slots().iter().copied());
+        self.index
+            .as_ref()
+            .is_none_or(|index| index.has(intent, blocks))
     }
 
     /// Takes a slot out of the index, before its contents change.
