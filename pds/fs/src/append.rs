@@ -12,7 +12,6 @@ use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::RefCell;
-use core::ops::Range;
 
 use proto::fs::Errno;
 use rsext4::{Clock, Ext4ErrorKind};
@@ -25,6 +24,7 @@ use crate::mount::MountError;
 use crate::operations::Failure;
 use crate::source::Source;
 use crate::store::{Store, StoreError};
+use crate::sums::{Places, bitmap_block, is_descriptor, is_inode, seals_bitmap};
 use crate::volume::{Volume, store_errno};
 
 /// Free blocks that a file wants behind it when it begins at a new place, so that it can go on there.
@@ -38,6 +38,7 @@ const GAP_BLOCKS: u64 = 256;
 #[derive(Debug)]
 pub(crate) struct Growth {
     shape: Option<Shape>,
+    places: Places,
     /// Where a file that cannot go on where it ends looks for room.
     cursor: u64,
     /// Files that were changed so that `rsext4` has not seen it; with them, what it knows of free blocks.
@@ -59,12 +60,16 @@ impl Growth {
         let read = store.borrow_mut().read_part(block, at, &mut bytes);
         read.map_err(mount_error)?;
         let shape = Shape::parse(&bytes);
+        let mut places = Places::default();
         if let Some(shape) = &shape {
-            let bitmaps = bitmaps(&mut store.borrow_mut(), shape).map_err(mount_error)?;
-            store.borrow_mut().watch_bitmaps(bitmaps);
+            let mut store = store.borrow_mut();
+            places =
+                Places::read(shape, &mut |block, to| store.read(block, to)).map_err(mount_error)?;
+            store.watch_bitmaps(places.block_bitmaps());
         }
         Ok(Self {
             shape,
+            places,
             cursor: 0,
             unseen: BTreeSet::new(),
             taken: 0,
@@ -78,26 +83,6 @@ fn mount_error(error: StoreError) -> MountError {
         StoreError::Disk(error) => MountError::Disk(error),
         _ => MountError::Refused(Ext4ErrorKind::Io),
     }
-}
-
-/// Where the bitmaps of blocks are, in runs.
-fn bitmaps<D: Disk>(store: &mut Store<D>, shape: &Shape) -> Result<Vec<Range<u64>>, StoreError> {
-    let mut blocks = Vec::new();
-    for group in 0..shape.groups() {
-        let (block, at, length) = shape.descriptor_place(group);
-        let mut descriptor = [0; 64];
-        store.read_part(block, at, &mut descriptor[..length])?;
-        blocks.push(Group::bitmap_block_of(&descriptor[..length]));
-    }
-    blocks.sort_unstable();
-    let mut runs: Vec<Range<u64>> = Vec::new();
-    for block in blocks {
-        match runs.last_mut() {
-            Some(last) if last.end == block => last.end += 1,
-            _ => runs.push(block..block + 1),
-        }
-    }
-    Ok(runs)
 }
 
 /// What is to be written besides the data.
@@ -129,6 +114,22 @@ impl<D: Disk> Volume<D> {
                 && store.block_size() == self.superblock.block_size,
             "the superblock is damaged"
         );
+        Ok(())
+    }
+
+    /// Whether what `rsext4` has written in the running operation has the right checksums.
+    pub(crate) fn assert_sums(&self) -> Result<(), StoreError> {
+        let Some(shape) = &self.growth.shape else {
+            return Ok(());
+        };
+        let blocks = self.store.borrow().staged_blocks();
+        let wrong = self.growth.places.find_wrong(
+            shape,
+            &blocks,
+            &mut |block, to| self.store.borrow_mut().read(block, to),
+            &mut |block, to| self.store.borrow_mut().read_before(block, to),
+        )?;
+        assert!(wrong.is_none(), "block {wrong:?} has a wrong checksum");
         Ok(())
     }
 
@@ -363,12 +364,17 @@ impl<D: Disk> Volume<D> {
         write_data(&mut store, map, &plan.runs, offset, data)?;
         let taken: u64 = plan.runs.iter().map(|run| run.length).sum();
         for group in &mut plan.groups {
-            let (place, at, _) = shape.descriptor_place(group.number());
+            let group_number = group.number();
+            let (place, at, _) = shape.descriptor_place(group_number);
             let (descriptor, bitmap) = group.seal(shape);
-            let bitmap_block = Group::bitmap_block_of(descriptor);
-            store.write(bitmap_block, bitmap)?;
+            assert!(
+                is_descriptor(shape, group_number, descriptor)
+                    && seals_bitmap(shape, descriptor, bitmap),
+                "group {group_number} has a wrong checksum"
+            );
+            store.write(bitmap_block(descriptor), bitmap)?;
             store.patch_block(place, at, descriptor)?;
-            self.growth.known.insert(group.number());
+            self.growth.known.insert(group_number);
         }
         if taken != 0 {
             let (block, at) = self.superblock.place();
@@ -382,6 +388,10 @@ impl<D: Disk> Volume<D> {
             store.write(*block, bytes)?;
         }
         let (block, at) = plan.inode_place;
+        assert!(
+            is_inode(shape, number, &plan.inode),
+            "inode {number} has a wrong checksum"
+        );
         store.patch_block(block, at, &plan.inode)?;
         self.growth.taken += taken;
         self.growth.cursor = plan.cursor;

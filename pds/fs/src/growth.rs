@@ -18,6 +18,7 @@ use crate::layout::{
     FEATURE_RO_COMPAT, FIRST_DATA_BLOCK, INODE_SIZE, INODES_PER_GROUP, LOG_BLOCK_SIZE,
     RO_COMPAT_METADATA_CHECKSUM, get_u16, get_u32, put_u16, put_u32,
 };
+use crate::sums::{BLOCK_UNINIT, bitmap_block, descriptor_sum, seals_bitmap};
 
 /// Features of the superblock with which growing a file changes nothing but what is changed here.
 const INCOMPAT_KNOWN: u32 = 0x2 | 0x4 | INCOMPAT_EXTENTS | INCOMPAT_64BIT | 0x200 | INCOMPAT_SEED;
@@ -33,8 +34,6 @@ const ORPHAN_FILE: u32 = 0x1000;
 
 /// In the superblock.
 const BLOCKS_PER_GROUP: usize = 0x20;
-/// In a group's flags: its bitmap has never been written.
-const BLOCK_UNINIT: u16 = 2;
 const HEAD_BYTES: usize = 12;
 const ENTRY_BYTES: usize = 12;
 /// Most blocks of an extent that is written.
@@ -110,6 +109,21 @@ impl Shape {
         (self.blocks - self.first_data_block).div_ceil(self.blocks_per_group)
     }
 
+    /// Bytes of a block.
+    pub fn block_size(&self) -> usize {
+        self.block_size
+    }
+
+    /// Seed of the checksums, where there are some.
+    pub fn seed(&self) -> Option<u32> {
+        self.seed
+    }
+
+    /// Inodes of a group.
+    pub fn inodes_per_group(&self) -> u32 {
+        self.inodes_per_group
+    }
+
     /// Bytes of an inode.
     pub fn inode_size(&self) -> usize {
         self.inode_size
@@ -135,9 +149,16 @@ impl Shape {
         (block, at % self.block_size, self.descriptor_size)
     }
 
-    fn inode_seed(&self, inode: u32, bytes: &[u8]) -> Option<u32> {
+    /// Seed of the checksums of what belongs to an inode.
+    pub fn inode_seed(&self, inode: u32, bytes: &[u8]) -> Option<u32> {
         let seed = crc32c(self.seed?, &inode.to_le_bytes());
         Some(crc32c(seed, &bytes[0x64..0x68]))
+    }
+
+    /// Checksum of a group's bitmap of blocks.
+    pub fn bitmap_sum(&self, bitmap: &[u8]) -> Option<u32> {
+        let bytes = self.blocks_per_group as usize / 8;
+        Some(crc32c(self.seed?, &bitmap[..bytes]))
     }
 
     /// Takes blocks out of the superblock's count. It is sealed by the caller.
@@ -164,17 +185,8 @@ impl Group {
     /// Where the bitmap is; `None` when there is no free block, or no bitmap yet.
     pub fn bitmap_block(shape: &Shape, descriptor: &[u8]) -> Option<u64> {
         let usable = free_count(descriptor) != 0 && get_u16(descriptor, 0x12) & BLOCK_UNINIT == 0;
-        let block = Self::bitmap_block_of(descriptor);
+        let block = bitmap_block(descriptor);
         (usable && block < shape.blocks).then_some(block)
-    }
-
-    /// The same, without a look at whether it can be used.
-    pub fn bitmap_block_of(descriptor: &[u8]) -> u64 {
-        let high = match descriptor.len() {
-            64 => get_u32(descriptor, 0x20),
-            _ => 0,
-        };
-        u64::from(get_u32(descriptor, 0)) | u64::from(high) << 32
     }
 
     /// Takes both; `None` when the bitmap's checksum is wrong, unless it is `known` to be right.
@@ -185,25 +197,12 @@ impl Group {
         bitmap: Vec<u8>,
         known: bool,
     ) -> Option<Self> {
-        let group = Self {
+        let sound = known || seals_bitmap(shape, &descriptor, &bitmap);
+        sound.then_some(Self {
             number,
             descriptor,
             bitmap,
-        };
-        if known {
-            return Some(group);
-        }
-        let sound = group.bitmap_sum(shape).is_none_or(|sum| {
-            let high = group.descriptor.get(0x38..0x3a);
-            get_u16(&group.descriptor, 0x18) == sum as u16
-                && high.is_none_or(|high| get_u16(high, 0) == (sum >> 16) as u16)
-        });
-        sound.then_some(group)
-    }
-
-    fn bitmap_sum(&self, shape: &Shape) -> Option<u32> {
-        let bytes = shape.blocks_per_group as usize / 8;
-        Some(crc32c(shape.seed?, &self.bitmap[..bytes]))
+        })
     }
 
     /// Its number.
@@ -238,15 +237,13 @@ impl Group {
 
     /// Descriptor and bitmap with their checksums.
     pub fn seal(&mut self, shape: &Shape) -> (&[u8], &[u8]) {
-        if let (Some(seed), Some(sum)) = (shape.seed, self.bitmap_sum(shape)) {
+        if let (Some(seed), Some(sum)) = (shape.seed, shape.bitmap_sum(&self.bitmap)) {
             put_u16(&mut self.descriptor, 0x18, sum as u16);
             if self.descriptor.len() == 64 {
                 put_u16(&mut self.descriptor, 0x38, (sum >> 16) as u16);
             }
-            put_u16(&mut self.descriptor, 0x1e, 0);
-            let seed = crc32c(seed, &(self.number as u32).to_le_bytes());
-            let sum = crc32c(seed, &self.descriptor);
-            put_u16(&mut self.descriptor, 0x1e, sum as u16);
+            let sum = descriptor_sum(seed, self.number, &self.descriptor);
+            put_u16(&mut self.descriptor, 0x1e, sum);
         }
         (&self.descriptor, &self.bitmap)
     }

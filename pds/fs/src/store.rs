@@ -278,7 +278,11 @@ impl<D: Disk> Store<D> {
 
     fn find(&self, block: u64) -> Option<u32> {
         let found = self.operation.get(block);
-        let found = found.or_else(|| self.group.get(block));
+        found.or_else(|| self.find_before(block))
+    }
+
+    fn find_before(&self, block: u64) -> Option<u32> {
+        let found = self.group.get(block);
         found.or_else(|| self.cache.get(block))
     }
 

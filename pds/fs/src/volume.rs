@@ -240,7 +240,8 @@ impl<D: Disk> Volume<D> {
             log::error!("rsext4 was asked for a change without a look at what was changed past it");
             return Err(Errno::Io);
         }
-        self.ext4.sync().map_err(errno)
+        self.ext4.sync().map_err(errno)?;
+        self.assert_sums().map_err(store_errno)
     }
 
     /// Moves the running operation into the group.

@@ -48,9 +48,9 @@ pub fn emulate(instruction: u32, registers: &mut Registers) -> bool {
     true
 }
 
-/// Looked at by other code than that which answers: a supervisor that does not answer such a question is asked
-/// it by each life of the child, until nobody is left to restart that (campaign on seL4 release at d5450e3,
-/// seed 1, trials 17277 and 18780).
+/// Looked at by other code than that which answers: a supervisor that does not answer such a question is
+/// asked it by each life of the child, until nobody is left to restart that (campaign on seL4 release at
+/// d5450e3, seed 1, trials 17277 and 18780).
 ///
 /// # Panics
 ///

@@ -45,6 +45,27 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
+    /// What the running operation has written to go through the journal.
+    pub fn staged_blocks(&self) -> Vec<u64> {
+        self.operation.journalled.blocks().to_vec()
+    }
+
+    /// Reads a block as it was before the running operation.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn read_before(&mut self, block: u64, bytes: &mut [u8]) -> Result<(), StoreError> {
+        if let Some(slot) = self.find_before(block)
+            && (!self.slots[slot as usize].unchecked || self.check_contents(slot))
+        {
+            let at = self.slot_at(slot);
+            self.raw.memory().read_bytes(at, bytes);
+            return Ok(());
+        }
+        Ok(BlockDevice::read(&mut self.raw, block, bytes)?)
+    }
+
     /// Writes a part of a block as a part of the running operation; the rest of the block stays as it is.
     ///
     /// # Errors
