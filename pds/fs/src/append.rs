@@ -24,7 +24,7 @@ use crate::mount::MountError;
 use crate::operations::Failure;
 use crate::source::Source;
 use crate::store::{Store, StoreError};
-use crate::sums::{Places, bitmap_block, is_descriptor, is_inode, seals_bitmap};
+use crate::sums::{Places, Written, bitmap_block, is_descriptor, is_inode, seals_bitmap};
 use crate::volume::{Volume, store_errno};
 
 /// Free blocks that a file wants behind it when it begins at a new place, so that it can go on there.
@@ -123,12 +123,13 @@ impl<D: Disk> Volume<D> {
             return Ok(());
         };
         let blocks = self.store.borrow().staged_blocks();
-        let wrong = self.growth.places.find_wrong(
-            shape,
-            &blocks,
-            &mut |block, to| self.store.borrow_mut().read(block, to),
-            &mut |block, to| self.store.borrow_mut().read_before(block, to),
-        )?;
+        let mut written = Written {
+            blocks: &blocks,
+            now: &mut |block, to| self.store.borrow_mut().read(block, to),
+            before: &mut |block, to| self.store.borrow_mut().read_before(block, to),
+            superblock: &self.superblock,
+        };
+        let wrong = self.growth.places.find_wrong(shape, &mut written)?;
         assert!(wrong.is_none(), "block {wrong:?} has a wrong checksum");
         Ok(())
     }

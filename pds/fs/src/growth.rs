@@ -318,13 +318,23 @@ pub fn last_leaf(shape: &Shape, inode: &[u8]) -> Option<Leaf> {
     }
     match (depth, entries) {
         (0, _) => Some(Leaf::Inode),
-        (1, 1..) => {
-            let at = HEAD_BYTES + (entries - 1) * ENTRY_BYTES;
-            let block = u64::from(get_u32(root, at + 4)) | u64::from(get_u16(root, at + 8)) << 32;
-            (block < shape.blocks).then_some(Leaf::Block(block))
-        }
+        (1, 1..) => child_blocks(inode)
+            .last()
+            .filter(|block| *block < shape.blocks)
+            .map(Leaf::Block),
         _ => None,
     }
+}
+
+/// The blocks right below the root of an inode's tree.
+pub fn child_blocks(inode: &[u8]) -> impl Iterator<Item = u64> {
+    let root = &inode[ROOT];
+    let is_index = get_u16(root, 0) == EXTENT_MAGIC && get_u16(root, 6) != 0;
+    let entries = if is_index { get_u16(root, 2) } else { 0 };
+    let entries = root[HEAD_BYTES..]
+        .chunks_exact(ENTRY_BYTES)
+        .take(entries.into());
+    entries.map(|entry| u64::from(get_u32(entry, 4)) | u64::from(get_u16(entry, 8)) << 32)
 }
 
 /// A node whose entries are extents.
@@ -408,7 +418,7 @@ impl<'a> Extents<'a> {
 
 /// Where the checksum of a leaf is, and what it must be; `None` inside when there is none.
 #[expect(clippy::option_option, reason = "no room for one, and none wanted")]
-fn block_sum(
+pub(crate) fn block_sum(
     shape: &Shape,
     number: u32,
     inode: &[u8],

@@ -256,9 +256,7 @@ impl Superblock {
         };
         let mut bytes = vec![0; self.block_size];
         read(block, &mut bytes)?;
-        Ok(Some(Inode {
-            bytes: bytes[at..at + self.inode_size].to_vec(),
-        }))
+        Ok(Some(Inode::new(bytes[at..at + self.inode_size].to_vec())))
     }
 
     /// Finds the journal's blocks.
@@ -351,6 +349,11 @@ pub struct Inode {
 }
 
 impl Inode {
+    /// Takes its bytes.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes }
+    }
+
     /// Whether this is a regular file that has names and maps its blocks with extents.
     pub fn is_regular_with_extents(&self) -> bool {
         get_u16(&self.bytes, 0) >> 12 == 8

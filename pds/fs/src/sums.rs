@@ -5,8 +5,9 @@
 //! it protects unusable for ever: with one of a bitmap, no life mounts the file system (campaign on seL4
 //! release at f4af645, seed 3, trial 2628).
 //!
-//! Here are the structures that have fixed places: group descriptors, bitmaps, inodes. Blocks of folders and
-//! of extent trees cannot be told from others without knowing whose they are; those are left to who does.
+//! That is group descriptors, bitmaps and inodes, which have fixed places, and the blocks of folders and of
+//! extent trees, as far as the inode that they belong to is written with them: contents of a file may look
+//! like any of them.
 
 use alloc::collections::BTreeMap;
 use alloc::vec;
@@ -15,8 +16,8 @@ use core::ops::Range;
 
 use jbd2::checksum::crc32c;
 
-use crate::growth::Shape;
-use crate::layout::{Read, get_u16, get_u32};
+use crate::growth::{Shape, block_sum, child_blocks};
+use crate::layout::{Inode, Read, Superblock, get_u16, get_u32};
 
 /// In a group's flags: this bitmap has never been written.
 const INODE_UNINIT: u16 = 1;
@@ -29,6 +30,9 @@ const INODE_TABLE: (usize, usize) = (0x08, 0x28);
 const BLOCK_BITMAP_SUM: (usize, usize) = (0x18, 0x38);
 const INODE_BITMAP_SUM: (usize, usize) = (0x1a, 0x3a);
 const DESCRIPTOR_SUM: usize = 0x1e;
+/// At the end of a folder's block, before its checksum: an entry without a name, of its own type.
+const FOLDER_TAIL: [u8; 8] = [0, 0, 0, 0, 12, 0, 0, 0xde];
+const IS_FOLDER: u16 = 4;
 /// Descriptors so long have upper halves.
 const WIDE_BYTES: usize = 64;
 
@@ -97,6 +101,14 @@ pub fn is_inode(shape: &Shape, number: u32, inode: &[u8]) -> bool {
     get_u16(inode, 0x7c) == sum as u16 && (!has_high || get_u16(inode, 0x82) == (sum >> 16) as u16)
 }
 
+/// Whether a block of a folder is sealed; those of its index are not looked at.
+pub fn is_folder_block(shape: &Shape, number: u32, inode: &[u8], block: &[u8]) -> bool {
+    let (bytes, tail) = block.split_at(block.len() - FOLDER_TAIL.len() - 4);
+    let (head, sum) = tail.split_at(FOLDER_TAIL.len());
+    let seed = shape.inode_seed(number, inode);
+    head != FOLDER_TAIL || seed.is_none_or(|seed| get_u32(sum, 0) == crc32c(seed, bytes))
+}
+
 /// What a group has at a place of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
@@ -156,35 +168,62 @@ impl Places {
         (block < *end).then_some((*part, *group, block - first))
     }
 
-    /// Of `blocks` that were written, finds one that holds a wrong checksum. `read` says what is in a block
-    /// now, `before` what was in it when it was right.
+    /// Of what was written, finds a block that holds a wrong checksum.
     ///
     /// # Errors
     ///
-    /// As `read` and `before`.
+    /// As the reading of blocks.
     pub fn find_wrong<E>(
         &self,
         shape: &Shape,
-        blocks: &[u64],
-        read: &mut Read<'_, E>,
-        before: &mut Read<'_, E>,
+        written: &mut Written<'_, E>,
     ) -> Result<Option<u64>, E> {
         if shape.seed().is_none() {
             return Ok(None);
         }
-        for &block in blocks {
-            let sound = match self.find(block) {
+        for &block in written.blocks {
+            let wrong = match self.find(block) {
                 Some((Part::Inodes, group, index)) => {
-                    inodes_are_right(shape, block, (group, index), read, before)?
+                    let before = u64::from(shape.inodes_per_group()) * group;
+                    let each = (shape.block_size() / shape.inode_size()) as u64;
+                    find_wrong_inode(shape, block, (before + index * each + 1) as u32, written)?
                 }
-                Some((part, group, _)) => bitmap_is_right(shape, block, (part, group), read)?,
-                None => descriptors_are_right(shape, block, read)?,
+                Some((part, group, _)) => {
+                    let right = bitmap_is_right(shape, block, (part, group), written.now)?;
+                    (!right).then_some(block)
+                }
+                None => {
+                    let right = descriptors_are_right(shape, block, written.now)?;
+                    (!right).then_some(block)
+                }
             };
-            if !sound {
-                return Ok(Some(block));
+            if wrong.is_some() {
+                return Ok(wrong);
             }
         }
         Ok(None)
+    }
+}
+
+/// What is to be committed.
+pub struct Written<'a, E> {
+    /// Which blocks, in their order.
+    pub blocks: &'a [u64],
+    /// Reads a block as it will be.
+    pub now: &'a mut Read<'a, E>,
+    /// Reads a block as it was before. What was wrong then is nothing new.
+    pub before: &'a mut Read<'a, E>,
+    /// The file system that they belong to.
+    pub superblock: &'a Superblock,
+}
+
+impl<E> Written<'_, E> {
+    /// Those of a run.
+    fn within(&self, first: u64, count: u64) -> &[u64] {
+        let begin = self.blocks.partition_point(|block| *block < first);
+        let end = first.saturating_add(count);
+        let end = self.blocks.partition_point(|block| *block < end);
+        &self.blocks[begin..end.max(begin)]
     }
 }
 
@@ -233,22 +272,64 @@ fn descriptors_are_right<E>(shape: &Shape, block: u64, read: &mut Read<'_, E>) -
     Ok(descriptors.all(|(group, descriptor)| is_descriptor(shape, group, descriptor)))
 }
 
-/// Only those that were changed: what was wrong on the disk already is nothing new.
-fn inodes_are_right<E>(
+/// Looks at the inodes of a block that were changed, and at what belongs to them.
+fn find_wrong_inode<E>(
     shape: &Shape,
     block: u64,
-    (group, index): (u64, u64),
-    read: &mut Read<'_, E>,
-    before: &mut Read<'_, E>,
-) -> Result<bool, E> {
+    first: u32,
+    written: &mut Written<'_, E>,
+) -> Result<Option<u64>, E> {
     let length = shape.inode_size();
-    let new = read_block(shape, block, read)?;
-    let old = read_block(shape, block, before)?;
-    let each = shape.block_size() / length;
-    let first = group * u64::from(shape.inodes_per_group()) + index * each as u64 + 1;
+    let new = read_block(shape, block, written.now)?;
+    let old = read_block(shape, block, written.before)?;
     let pairs = new.chunks_exact(length).zip(old.chunks_exact(length));
-    Ok(pairs.enumerate().all(|(at, (new, old))| {
+    for (number, (new, old)) in (first..).zip(pairs) {
         let is_free = get_u16(new, 0) == 0;
-        new == old || is_free || is_inode(shape, (first + at as u64) as u32, new)
-    }))
+        if new == old || is_free {
+            continue;
+        }
+        if !is_inode(shape, number, new) {
+            return Ok(Some(block));
+        }
+        let wrong = find_wrong_block(shape, number, new, written)?;
+        if wrong.is_some() {
+            return Ok(wrong);
+        }
+    }
+    Ok(None)
+}
+
+/// Looks at the blocks of an inode's tree, and at those of a folder.
+fn find_wrong_block<E>(
+    shape: &Shape,
+    number: u32,
+    inode: &[u8],
+    written: &mut Written<'_, E>,
+) -> Result<Option<u64>, E> {
+    for child in child_blocks(inode) {
+        if written.within(child, 1).is_empty() {
+            continue;
+        }
+        let bytes = read_block(shape, child, written.now)?;
+        let sum = block_sum(shape, number, inode, &bytes).flatten();
+        if sum.is_some_and(|(at, sum)| get_u32(&bytes, at) != sum) {
+            return Ok(Some(child));
+        }
+    }
+    if get_u16(inode, 0) >> 12 != IS_FOLDER {
+        return Ok(None);
+    }
+    let extents = written
+        .superblock
+        .extents(&Inode::new(inode.to_vec()), written.now)?;
+    for extent in extents.unwrap_or_default() {
+        let count = u64::from(extent.length);
+        for block in written.within(extent.physical, count).to_vec() {
+            let bytes = read_block(shape, block, written.now)?;
+            if !is_folder_block(shape, number, inode, &bytes) {
+                return Ok(Some(block));
+            }
+        }
+    }
+    Ok(None)
 }

@@ -12,10 +12,12 @@ use std::convert::Infallible;
 
 use common::image;
 use fs_service::growth::Shape;
-use fs_service::sums::Places;
+use fs_service::layout::Superblock;
+use fs_service::sums::{Places, Written};
 
 struct Image {
     bytes: Vec<u8>,
+    superblock: Superblock,
     shape: Shape,
     places: Places,
 }
@@ -27,18 +29,23 @@ fn part(image: &[u8], block: u64, to: &mut [u8]) {
 
 impl Image {
     fn new(arguments: &[&str]) -> Self {
+        // Blocks of zeros are left out: so many extents do not fit in the inode.
+        let holes: Vec<u8> = (0..160_000).map(|at| (at / 4096 % 2) as u8).collect();
         let bytes = image::fill(
             &image::make(20, arguments),
             &["/folder"],
-            &[("/folder/file", b"contents"), ("/other", &[7; 30_000])],
+            &[("/folder/file", b"contents"), ("/holes", &holes)],
         );
-        let shape = Shape::parse(&bytes[1024..2048]).expect("we can let its files grow");
+        let head = bytes[1024..2048].try_into().unwrap();
+        let superblock = Superblock::parse(head, bytes.len() as u64).expect("it is one");
+        let shape = Shape::parse(head).expect("we can let its files grow");
         let Ok(places) = Places::read::<Infallible>(&shape, &mut |block, to| {
             part(&bytes, block, to);
             Ok(())
         });
         Self {
             bytes,
+            superblock,
             shape,
             places,
         }
@@ -46,21 +53,25 @@ impl Image {
 
     /// Whether a write of `block` that makes the disk `now` is refused.
     fn refuses(&self, now: &[u8], block: u64) -> bool {
-        let found = self.places.find_wrong::<Infallible>(
-            &self.shape,
-            &[block],
-            &mut |block, to| {
+        self.wrong_of(&self.bytes, now, &[block]) == Some(block)
+    }
+
+    /// Which of `blocks` is refused.
+    fn wrong_of(&self, before: &[u8], now: &[u8], blocks: &[u64]) -> Option<u64> {
+        let mut written = Written::<Infallible> {
+            blocks,
+            now: &mut |block, to| {
                 part(now, block, to);
                 Ok(())
             },
-            &mut |block, to| {
-                part(&self.bytes, block, to);
+            before: &mut |block, to| {
+                part(before, block, to);
                 Ok(())
             },
-        );
-        let Ok(found) = found;
-        assert!(found.is_none_or(|found| found == block));
-        found.is_some()
+            superblock: &self.superblock,
+        };
+        let Ok(found) = self.places.find_wrong(&self.shape, &mut written);
+        found
     }
 
     /// Flips each bit of `bytes`, one after the other; says how many of the changes are refused.
@@ -115,6 +126,50 @@ fn every_wrong_bit_is_found() {
         let root = image.word(descriptor + 8) * size + length;
         let all = image.refused(root..root + length);
         assert_eq!(all, length * 8, "{kind:?}");
+    }
+}
+
+#[test]
+fn what_belongs_to_a_changed_inode_is_looked_at() {
+    if !image::have_tools() {
+        return;
+    }
+    for kind in KINDS {
+        let image = Image::new(kind);
+        let size = image.shape.block_size();
+        let inode = |number| {
+            let mut read = |block, to: &mut [u8]| {
+                part(&image.bytes, block, to);
+                Ok::<_, Infallible>(())
+            };
+            let Ok(place) = image.superblock.inode_place(number, &mut read);
+            let (block, at) = place.expect("there is such an inode");
+            (block, block as usize * size + at)
+        };
+        // The folder's first block, which has no checksum in a part of its tail; a node of the file's tree.
+        let (root, file) = (inode(2), inode(14));
+        for ((block, at), child, unsealed) in [(root, 0x28 + 12 + 8, 8), (file, 0x28 + 12 + 4, 0)] {
+            let mut before = image.bytes.clone();
+            before[at + 0x10] ^= 1;
+            let child = image.word(at + child);
+            let blocks = [block, child as u64];
+            assert_eq!(image.wrong_of(&before, &image.bytes, &blocks), None);
+            let mut now = image.bytes.clone();
+            let mut refused = 0;
+            for bit in child * size * 8..(child + 1) * size * 8 {
+                now[bit / 8] ^= 1 << (bit % 8);
+                let wrong = image.wrong_of(&before, &now, &blocks);
+                assert!(wrong.is_none_or(|wrong| wrong == child as u64));
+                refused += usize::from(wrong.is_some());
+                now[bit / 8] ^= 1 << (bit % 8);
+            }
+            if unsealed == 0 {
+                // Head and entries; how many there are is itself among them.
+                assert!(refused > (12 + 12 * 10) * 8, "{kind:?}: {refused}");
+            } else {
+                assert_eq!(refused, (size - unsealed) * 8, "{kind:?}");
+            }
+        }
     }
 }
 
