@@ -5,6 +5,7 @@
 //!
 //! There is none for the file service: what it knows of its root is in no place that a test could find.
 
+use black_box::Kind;
 use proto::timer::clock;
 use topology::Topology;
 
@@ -14,6 +15,8 @@ use crate::victim::Victim;
 pub struct Lie {
     /// Who answers wrongly then.
     pub of: &'static str,
+    /// What its death may be called: also that it has found out by itself, before it was asked.
+    pub kinds: &'static [Kind],
     /// Does it; says whether it could.
     pub tell: fn(&Topology<'static>, &mut Victim) -> bool,
 }
@@ -22,10 +25,12 @@ pub struct Lie {
 pub const ALL: [Lie; 2] = [
     Lie {
         of: "blk",
+        kinds: &[Kind::WrongAnswer],
         tell: answers_go_astray,
     },
     Lie {
         of: "timer",
+        kinds: &[Kind::WrongAnswer, Kind::Panic],
         tell: clock_runs_fast,
     },
 ];

@@ -127,12 +127,13 @@ impl Test {
     fn attack(&mut self, index: usize, stub: &Stub) -> Option<Sight> {
         let before = self.sights();
         self.victims[index].attack(stub);
-        self.judge(index, stub.kind, &before)
+        self.judge(index, &[stub.kind], &before)
     }
 
-    /// Checks that a victim that was attacked lives, and how its death is called.
-    fn judge(&mut self, index: usize, kind: Kind, before: &[Sight]) -> Option<Sight> {
-        let what = format!("{} {}", self.victims[index].name, kind.name());
+    /// Checks that a victim that was attacked lives, and that its death is called one of `kinds`. Says when
+    /// it was seen, if it is called the first.
+    fn judge(&mut self, index: usize, kinds: &[Kind], before: &[Sight]) -> Option<Sight> {
+        let what = format!("{} {}", self.victims[index].name, kinds[0].name());
         if !self.until_alive(&[index], before) {
             self.fail(&format!("{what}: it does not live again"));
             return None;
@@ -141,10 +142,10 @@ impl Test {
         for _ in 0..REPORT_PERIODS {
             rest(1);
             match self.victims[index].kind_of_death(before[index].epoch) {
-                Some(found) if found == kind => {
+                Some(found) if kinds.contains(&found) => {
                     info!("ATTACK {what}: restarted");
                     rest(REST_PERIODS);
-                    return Some(sight);
+                    return (found == kinds[0]).then_some(sight);
                 }
                 Some(found) => {
                     self.fail(&format!("{what}: called {}", found.name()));
@@ -221,7 +222,7 @@ impl Test {
                 let start = recovery::ticks();
                 if !self.victims[index].skip(from, to) {
                     self.fail(&format!("{name} has no {from} and {to}"));
-                } else if let Some(sight) = self.judge(index, kind, &before) {
+                } else if let Some(sight) = self.judge(index, &[kind], &before) {
                     self.say(index, kind, start, &sight);
                 }
             }
@@ -241,7 +242,7 @@ impl Test {
                 let start = recovery::ticks();
                 if !(lie.tell)(&self.topology, &mut self.victims[index]) {
                     self.fail(&format!("{}: there is nothing to make it lie with", lie.of));
-                } else if let Some(sight) = self.judge(index, Kind::WrongAnswer, &before) {
+                } else if let Some(sight) = self.judge(index, lie.kinds, &before) {
                     self.say(index, Kind::WrongAnswer, start, &sight);
                 }
             }
