@@ -24,6 +24,8 @@ use virtio_drivers::transport::DeviceType;
 use zerocopy::IntoBytes;
 
 use crate::device::{Command, Info, Outcome};
+use crate::virtio::QUEUE_SIZE_MAX;
+use crate::virtqueue::QueueLayout;
 use crate::{ClientMemory, Device, NoDisk, Service, Share, VirtioDisk};
 use machine::{Change, EVENT_INDEX, FLUSH, Machine, Registers, VERSION_1};
 
@@ -459,6 +461,18 @@ fn the_disk_is_not_told_a_chain_without_its_data() {
         }
     }
     assert!(is_told());
+    // Nor may the ring name another chain (at 9e7fd0d, trial 5489).
+    let layout = QueueLayout {
+        size: QUEUE_SIZE_MAX,
+    };
+    let entry = layout.available() + 4;
+    for bit in 0..16 {
+        let at = entry + bit / 8;
+        let byte = world.dma.bytes()[at];
+        world.dma.set_bytes(at, &[byte ^ 1 << (bit % 8)]);
+        assert!(!disk.is_told(3, &wire, 0, DATA_PADDR), "bit {bit}");
+        world.dma.set_bytes(at, &[byte]);
+    }
 }
 
 /// Campaign on seL4 release at 9481ad8, seed 1, trial 3384: a write went to another sector.

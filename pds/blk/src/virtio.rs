@@ -240,6 +240,10 @@ impl<T: Transport> Device for VirtioDisk<T> {
         let status = tag * CELL_BYTES + STATUS_IN_CELL;
         self.cells.store_u64(status, STATUS_UNWRITTEN);
         self.queue.offer(head(tag));
+        assert!(
+            self.queue.offered() == head(tag),
+            "the disk would do something else"
+        );
     }
 
     #[inline(never)]
@@ -283,6 +287,9 @@ impl<T: Transport> Device for VirtioDisk<T> {
         // A chain whose header leads to the status at once moves no data, and the disk has nothing against
         // it (campaign on seL4 release at aac7c23, seed 1, trial 157: acknowledged, and not written).
         right &= self.queue.described(head(tag)) == [paddr, second_word(HEADER_BYTES, NEXT, first)];
+        // With another chain, it would do what that one says once more (campaign on seL4 release at 9e7fd0d,
+        // seed 1, trial 5489: the entry of before stayed in the ring).
+        right &= self.queue.offered() == head(tag);
         right
             & (self.queue.described(last)
                 == [paddr + STATUS_IN_CELL as u64, second_word(1, WRITE, 0)])

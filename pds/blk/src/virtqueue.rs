@@ -173,6 +173,14 @@ impl VirtQueue {
         self.available_index = self.available_index.wrapping_add(1);
     }
 
+    /// Reads the chain that was offered last back.
+    #[inline]
+    pub(crate) fn offered(&self) -> u16 {
+        let at = usize::from(self.available_index.wrapping_sub(1) & self.mask);
+        let pair = self.memory.load_u32(self.available_ring + 2 * (at & !1));
+        (u32::from_le(pair) >> (at % 2 * 16)) as u16
+    }
+
     /// Shows the device all chains offered so far. Returns whether it has to be notified.
     ///
     /// # Panics
