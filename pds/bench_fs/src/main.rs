@@ -18,7 +18,7 @@ use alloc::{format, vec, vec::Vec};
 
 use chaos_service::killer::Killer;
 use figures::Samples;
-use fs_client::{File, FileSystem, OpenOptions};
+use fs_client::{DirectRegions, File, FileSystem, OpenOptions};
 use sel4_microkit::{Handler, NullHandler, protection_domain, var};
 use sel4_shared_memory::SharedRef;
 
@@ -215,6 +215,26 @@ impl Bench {
         });
     }
 
+    /// The same as the first of [`Self::reads`], by a client that has the cache mapped.
+    fn mapped_reads(&mut self, cache: DirectRegions) {
+        let big = self.file("/big");
+        // More than the cache holds, so that nothing of the file's beginning is in it.
+        for at in (BIG_BYTES / 2..BIG_BYTES).step_by(K64) {
+            self.read(&big, at, K64);
+        }
+        self.fs.read_directly(cache);
+        const COUNT: u64 = 256;
+        self.cost("files.seq_read_4k_mapped", 16, &mut |bench, value| {
+            for index in 0..COUNT {
+                let at = (value as u64 * COUNT + index) * K4 as u64;
+                bench.read(&big, at, K4);
+            }
+            COUNT
+        });
+        let asked = 16 * COUNT - self.fs.direct_reads();
+        log::info!("mapped reads: {asked} of {} asked the service", 16 * COUNT);
+    }
+
     /// From the fault to the answer of the operation that met it, with open files and a warm cache.
     fn outage(&mut self, killer: &mut Killer) {
         let files: Vec<_> = (0..OPEN_FILES)
@@ -288,7 +308,7 @@ fn init() -> impl Handler {
     let topology = pd_setup::topology();
     let spin = *var!(spin_counter_vaddr: usize = 0);
     let mut bench = Bench {
-        fs: pd_clients::files(&topology),
+        fs: pd_clients::files_through_service(&topology),
         spin: SharedRef::from_mapped(spin, SPIN_BYTES).expect("spin_counter"),
         random: 88_172_645_463_325_252,
         bytes: vec![0x5a; K64],
@@ -298,6 +318,7 @@ fn init() -> impl Handler {
     let mut killer = Killer::new(&topology, "fs");
     bench.outage(&mut killer);
     bench.throughput(&mut killer);
+    bench.mapped_reads(pd_clients::file_cache(&topology).expect("system.xml maps the cache"));
     log::info!("KINTSUGI|PASS bench_fs");
     NullHandler::new()
 }

@@ -43,6 +43,9 @@ pub struct FileMap {
     pub mtime: u32,
     /// Where the last read ended: a read from there on is one after the other.
     pub next: u64,
+    /// Where what was read ahead ends: a client that has found all until there without us comes there next,
+    /// or begins anew.
+    pub ahead: u64,
     runs: Vec<Run>,
 }
 
@@ -77,6 +80,7 @@ impl FileMap {
             size: inode.size(),
             mtime: inode.mtime(),
             next: 0,
+            ahead: 0,
             runs,
         }))
     }
@@ -189,6 +193,7 @@ mod tests {
             size: 12_000,
             mtime: 0,
             next: 0,
+            ahead: 0,
             runs: vec![run(0, 100, 2), run(2, 50, 1), run(9, 200, 3)],
         }
     }

@@ -32,7 +32,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{Ordering, fence};
 
 use jbd2::{Extent, Journal, JournalMap, Position};
-use proto::fs::direct::{self, Lease, counter_at};
+use proto::fs::direct::{self, BLOCK_BITS, Lease, counter_at};
 use sel4_shared_memory::{Crc32c, SharedMut};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -44,8 +44,6 @@ const PROGRESS: [usize; 2] = [4096, 4160];
 const INTENT: usize = 4224;
 const ENTRIES: usize = direct::ENTRIES_AT;
 const ENTRY_BYTES: usize = direct::ENTRY_BYTES;
-/// Bits of a block's number.
-const BLOCK_BITS: u32 = 48;
 
 /// Where each part of the head is.
 const FIXED: usize = 16;
@@ -343,6 +341,7 @@ impl Index {
             slot: slot as u32,
             first: self.region.load_u64(at),
             last,
+            follow: 0,
         })
     }
 

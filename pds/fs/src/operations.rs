@@ -184,7 +184,7 @@ impl<D: Disk> Volume<D> {
             let (parent, name) = place.entry()?;
             let info = self.create(parent, name, mode).map_err(Failure::Broken)?;
             // The handle needs the inode as it is on the disk.
-            self.finish().map_err(Failure::Broken)?;
+            self.write_back().map_err(Failure::Broken)?;
             let handle = self.handle(info.number.raw()).map_err(Failure::Broken)?;
             return Ok(done(Kind::File, handle, 0));
         };
@@ -222,6 +222,11 @@ impl<D: Disk> Volume<D> {
         }
     }
 
+    /// Most bytes of a file: blocks of a file have 32-bit numbers, the last one is not usable.
+    pub(crate) fn file_bytes_max(&self) -> u64 {
+        (u64::from(u32::MAX) - 1) * self.superblock.block_size as u64
+    }
+
     fn run_truncate(&mut self, handle: &Handle, size: u64) -> Outcome {
         let info = self.regular(handle)?;
         if size > self.file_bytes_max() {
@@ -242,7 +247,7 @@ impl<D: Disk> Volume<D> {
         }
         let (parent, name) = place.entry()?;
         let info = self.mkdir(parent, name, mode).map_err(Failure::Broken)?;
-        self.finish().map_err(Failure::Broken)?;
+        self.write_back().map_err(Failure::Broken)?;
         let handle = self.handle(info.number.raw()).map_err(Failure::Broken)?;
         Ok(done(Kind::Directory, handle, info.size))
     }

@@ -32,30 +32,35 @@ impl<D: Disk> Volume<D> {
         to: &mut SharedMut,
     ) -> Result<CompletionWire, Errno> {
         let by_map = self.read_by_map(handle, offset, output, to)?;
-        let read = match by_map {
-            Some(read) => read,
-            None => self.read_by_ext4(handle, offset, output, to)?,
+        let (read, follow) = match by_map {
+            Some(done) => done,
+            None => (self.read_by_ext4(handle, offset, output, to)?, 0),
         };
         let mut completion = CompletionWire {
             value: (read as u64).into(),
             ..CompletionWire::default()
         };
         if by_map.is_some()
-            && let Some(lease) = self.lease(handle.inode.get(), offset, read)
+            && let Some(lease) = self.lease(handle.inode.get(), offset, read, follow)
         {
             lease.add_to(&mut completion);
         }
         Ok(completion)
     }
 
-    /// Where a client that has the cache mapped finds what it has just read, if that is in one block.
-    fn lease(&mut self, inode: u32, offset: u64, read: usize) -> Option<Lease> {
+    /// Where a client that has the cache mapped finds what it has just read, if that is in one block, and
+    /// which of `follow` blocks behind it are the file's.
+    fn lease(&mut self, inode: u32, offset: u64, read: usize, follow: usize) -> Option<Lease> {
         let size = self.superblock.block_size as u64;
         if read == 0 || offset % size + read as u64 > size {
             return None;
         }
-        let (block, _) = self.maps.get(inode)?.find(offset / size);
-        self.store.borrow().lease(block?)
+        let map = self.maps.get(inode)?;
+        let (block, _) = map.find(offset / size);
+        let whole = (map.size / size).saturating_sub(offset / size + 1);
+        let mut lease = self.store.borrow().lease(block?)?;
+        lease.follow = u64::min(whole, follow as u64) as u32;
+        Some(lease)
     }
 
     fn read_by_ext4(
@@ -81,14 +86,15 @@ impl<D: Disk> Volume<D> {
         Ok(read)
     }
 
-    /// `None` when this file has no map.
+    /// Bytes, and how many blocks of the file are in the slots behind that of the last one; `None` when
+    /// this file has no map.
     fn read_by_map(
         &mut self,
         handle: &Handle,
         offset: u64,
         output: Output,
         to: &mut SharedMut,
-    ) -> Result<Option<usize>, Errno> {
+    ) -> Result<Option<(usize, usize)>, Errno> {
         let inode = self.check_handle(handle)?;
         if self.maps.get(inode).is_none() && !self.make_map(inode)? {
             return Ok(None);
@@ -99,7 +105,9 @@ impl<D: Disk> Volume<D> {
         }
         let left = usize::try_from(map.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let length = output.length.min(left);
-        let ahead = if map.next == offset { AHEAD_BLOCKS } else { 0 };
+        let is_next = [map.next, map.ahead].contains(&offset);
+        let ahead = if is_next { AHEAD_BLOCKS } else { 0 };
+        let mut behind = 0;
         let mut store = self.store.borrow_mut();
         let size = store.block_size();
         let mut done = 0;
@@ -113,14 +121,22 @@ impl<D: Disk> Volume<D> {
                     let wanted = ((length - done + skip).div_ceil(size) as u64).max(ahead);
                     let run = follow.min(wanted) as usize;
                     let copied = store.copy_block(physical, run, skip, (to, place, part));
-                    copied.map_err(store_errno)?;
+                    let mut found = copied.map_err(store_errno)?;
+                    if found.is_none() && map.ahead == offset && part == length {
+                        found = Some(store.behind(physical, follow.min(AHEAD_BLOCKS)));
+                    }
+                    if let Some(found) = found {
+                        behind = found;
+                        let end = (block + 1 + found as u64) * size as u64;
+                        map.ahead = if end < map.size { end } else { 0 };
+                    }
                 }
                 (None, _) => to.fill(place, part, 0),
             }
             done += part;
         }
         map.next = offset + length as u64;
-        Ok(Some(length))
+        Ok(Some((length, behind)))
     }
 
     /// Makes the map of a file; false when it cannot have one.

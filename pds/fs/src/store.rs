@@ -348,7 +348,8 @@ impl<D: Disk> Store<D> {
     }
 
     /// Copies a part of a block to a client's region; `to` is region, place and length. When the block is not
-    /// in memory, up to `run` blocks from it on are read at once.
+    /// in memory, up to `run` blocks from it on are read at once, and the answer is how many of them are in
+    /// the slots behind its own, in their order.
     ///
     /// # Errors
     ///
@@ -359,34 +360,38 @@ impl<D: Disk> Store<D> {
         run: usize,
         skip: usize,
         to: (&mut SharedMut, usize, usize),
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<usize>, StoreError> {
         let (region, place, length) = to;
+        let mut behind = None;
         let mut found = self.find_checked(block);
         if found.is_none() {
             self.check_range(block, 1)?;
             let most = run.min(RUN_BLOCKS_MAX).min(self.slots.len() / 4).max(1);
             let missing = (1..most).take_while(|next| self.find(block + *next as u64).is_none());
             let missing = 1 + missing.count();
-            self.fill(block, missing)?;
+            behind = Some(self.fill(block, missing)?);
             found = self.find(block);
         }
         let Some(slot) = found else {
             let mut bytes = alloc::vec![0; self.block_size];
             BlockDevice::read(&mut self.raw, block, &mut bytes)?;
             region.write_bytes(place, &bytes[skip..skip + length]);
-            return Ok(());
+            return Ok(None);
         };
         let at = self.slot_at(slot) + skip;
         let memory = self.raw.memory().as_shared_ref();
         region.copy_from(place, &memory, at, length);
-        Ok(())
+        Ok(behind)
     }
 
-    /// Brings a run of blocks that are nowhere into the cache, as far as there is room.
-    fn fill(&mut self, block: u64, run: usize) -> Result<(), StoreError> {
+    /// Brings a run of blocks that are nowhere into the cache, as far as there is room. Says how many are
+    /// behind the first one, in slots behind its slot.
+    fn fill(&mut self, block: u64, run: usize) -> Result<usize, StoreError> {
         let mut slots = Vec::with_capacity(run);
         for _ in 0..run {
-            let Ok(slot) = self.take_slot() else { break };
+            let Ok(slot) = self.take_slot_in_order() else {
+                break;
+            };
             slots.push(slot);
         }
         self.counters.misses += slots.len() as u64;
@@ -401,13 +406,15 @@ impl<D: Disk> Store<D> {
             self.free.extend(slots);
             return Err(error.into());
         }
+        let follows = slots.windows(2).take_while(|pair| pair[0] + 1 == pair[1]);
+        let behind = follows.count();
         for (index, slot) in slots.into_iter().enumerate() {
             let block = block + index as u64;
             self.slots[slot as usize] = Slot::new(block, State::Clean);
             self.enter(slot, 0);
             self.cache.insert(block, slot);
         }
-        Ok(())
+        Ok(behind)
     }
 
     /// Copies blocks out of the cache, or from the disk where the cache had no room.

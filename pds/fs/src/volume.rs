@@ -234,13 +234,22 @@ impl<D: Disk> Volume<D> {
     /// # Errors
     ///
     /// When that fails; the caller rolls back.
-    pub fn finish(&mut self) -> Result<(), Errno> {
+    pub(crate) fn write_back(&mut self) -> Result<(), Errno> {
         if !self.growth.unseen.is_empty() {
             // It would write what it knew before.
             log::error!("rsext4 was asked for a change without a look at what was changed past it");
             return Err(Errno::Io);
         }
-        self.ext4.sync().map_err(errno)?;
+        self.ext4.sync().map_err(errno)
+    }
+
+    /// The same at the end of an operation, which ends our life when a checksum in it is wrong.
+    ///
+    /// # Errors
+    ///
+    /// When that fails; the caller rolls back.
+    pub fn finish(&mut self) -> Result<(), Errno> {
+        self.write_back()?;
         self.assert_sums().map_err(store_errno)
     }
 
@@ -282,7 +291,7 @@ impl<D: Disk> Volume<D> {
             self.read_only.is_some(),
         )
         .map_err(errno)?;
-        self.finish()
+        self.write_back()
     }
 
     /// Commits what is in the group; with `durable`, so that it also survives a power cut.
@@ -463,11 +472,6 @@ impl<D: Disk> Volume<D> {
         self.ext4
             .truncate_inode(number(inode)?, size)
             .map_err(errno)
-    }
-
-    /// Most bytes of a file: blocks of a file have 32-bit numbers, the last one is not usable.
-    pub fn file_bytes_max(&self) -> u64 {
-        (u64::from(u32::MAX) - 1) * self.superblock.block_size as u64
     }
 }
 

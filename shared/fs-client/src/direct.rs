@@ -12,7 +12,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::sync::atomic::{Ordering, fence};
 
-use proto::fs::direct::{BLOCK_SIZE_AT, COUNTERS_AT, ENTRIES_AT, ENTRY_BYTES, Lease, counter_at};
+use proto::fs::direct::{
+    BLOCK_SIZE_AT, COUNTERS_AT, ENTRIES_AT, ENTRY_BYTES, Lease, counter_at, is_behind,
+};
 use proto::fs::{CompletionWire, Handle};
 use sel4_shared_memory::SharedRef;
 
@@ -52,7 +54,8 @@ fn name(handle: &Handle) -> (u32, u64) {
 
 fn place(file: (u32, u64), number: u64) -> usize {
     let mixed = (u64::from(file.0) << 32 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 32) as usize % PAGES
+    // The upper bits: neighbours are far from each other.
+    (mixed >> (u64::BITS - PAGES.ilog2())) as usize
 }
 
 impl Direct {
@@ -79,7 +82,7 @@ impl Direct {
         [counter_at(handle.inode.get()), COUNTERS_AT].map(|at| self.regions.index.load_u64(at))
     }
 
-    /// Remembers where the service has found what it has just read.
+    /// Remembers where the service has found what it has just read, and what it has read ahead.
     pub(crate) fn learn(
         &mut self,
         handle: &Handle,
@@ -94,21 +97,36 @@ impl Direct {
         let Some(to) = from.checked_add(completion.value.get() as usize) else {
             return;
         };
-        let inside = (lease.slot as usize + 1).checked_mul(size);
-        let inside = inside.is_some_and(|end| end <= self.regions.cache.len());
-        let entry_end = ENTRIES_AT + (lease.slot as usize + 1) * ENTRY_BYTES;
-        if to > size || !inside || entry_end > self.regions.index.len() {
+        let slots = (self.regions.cache.len() / size)
+            .min(self.regions.index.len().saturating_sub(ENTRIES_AT) / ENTRY_BYTES);
+        let first = lease.slot as usize;
+        if to > size || first >= slots {
             return;
         }
         let (file, number) = (name(handle), offset / size as u64);
-        self.pages[place(file, number)] = Some(Page {
+        let mut page = Page {
             file,
             number,
             from,
             to,
             counters,
             lease,
-        });
+        };
+        self.pages[place(file, number)] = Some(page);
+        (page.from, page.to) = (0, size);
+        for behind in 1..=lease.follow.min((slots - first - 1) as u32) {
+            page.number = number + u64::from(behind);
+            page.lease.slot = lease.slot + behind;
+            let entry = ENTRIES_AT + page.lease.slot as usize * ENTRY_BYTES;
+            // The last word is stored last, and cleared first.
+            let last = self.regions.index.load_u64(entry + 16);
+            let [start, version] = [0, 8].map(|at| self.regions.index.load_u64(entry + at));
+            if !is_behind(&lease, behind, [start, version, last]) {
+                break;
+            }
+            (page.lease.first, page.lease.last) = (start, last);
+            self.pages[place(file, page.number)] = Some(page);
+        }
     }
 
     fn holds(&self, page: &Page, handle: &Handle) -> bool {

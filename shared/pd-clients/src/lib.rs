@@ -29,4 +29,7 @@ extern crate alloc;
 mod target;
 
 #[cfg(target_os = "none")]
-pub use target::{TimerChannel, clock, file_requests, files, files_channel, timers};
+pub use target::{
+    TimerChannel, clock, file_cache, file_requests, files, files_channel, files_through_service,
+    timers,
+};

@@ -44,22 +44,28 @@ fn file_regions(topology: &Topology<'static>) -> Regions {
     }
 }
 
-/// The file service. Does not wait for it. Where system.xml maps the service's cache and its index to this PD
-/// (`fs_to_blk_data`, `fs_cache_index`), what is cached is read without the service.
-pub fn files(topology: &Topology<'static>) -> FileSystem {
+/// The file service, asked for every read. Does not wait for it.
+pub fn files_through_service(topology: &Topology<'static>) -> FileSystem {
     let peer = ChannelPeer::new(files_channel(topology));
     let files = FileSystem::attach(file_regions(topology), peer);
     let name = topology.name();
-    let files = files.unwrap_or_else(|error| panic!("regions between {name} and fs: {error}"));
-    let (cache, index) = (
-        topology.region("fs_to_blk_data"),
-        topology.region("fs_cache_index"),
-    );
-    if let (Some(cache), Some(index)) = (cache, index) {
-        files.read_directly(DirectRegions {
-            cache: pd_setup::reads(&cache),
-            index: pd_setup::reads(&index),
-        });
+    files.unwrap_or_else(|error| panic!("regions between {name} and fs: {error}"))
+}
+
+/// The cache of the file service and its index, where system.xml maps both to this PD.
+pub fn file_cache(topology: &Topology<'static>) -> Option<DirectRegions> {
+    Some(DirectRegions {
+        cache: pd_setup::reads(&topology.region("fs_to_blk_data")?),
+        index: pd_setup::reads(&topology.region("fs_cache_index")?),
+    })
+}
+
+/// The file service. Does not wait for it. Where system.xml maps the service's cache and its index to this PD
+/// (`fs_to_blk_data`, `fs_cache_index`), what is cached is read without the service.
+pub fn files(topology: &Topology<'static>) -> FileSystem {
+    let files = files_through_service(topology);
+    if let Some(cache) = file_cache(topology) {
+        files.read_directly(cache);
     }
     files
 }

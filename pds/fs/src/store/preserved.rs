@@ -101,6 +101,15 @@ impl<D: Disk> Store<D> {
         self.index.as_ref()?.lease(slot)
     }
 
+    /// How many of the blocks behind a cached one are in the slots behind its own, of `run` with itself.
+    pub fn behind(&self, block: u64, run: u64) -> usize {
+        let Some(slot) = self.cache.get(block) else {
+            return 0;
+        };
+        let next = |at: &u32| self.cache.get(block + u64::from(*at)) == Some(slot + at);
+        (1..run as u32).take_while(next).count()
+    }
+
     /// Tells clients that read without us that a file changes, or any file.
     pub fn count_change(&mut self, inode: Option<u32>) {
         if let Some(index) = &mut self.index {
