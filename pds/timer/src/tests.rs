@@ -872,3 +872,15 @@ fn wrong_regions_are_refused() {
     let error = attach(&page, vec![("app", pages)], FREQUENCY);
     assert_eq!(error, AttachError::Client(crate::WrongSize("app".into())));
 }
+
+/// Campaign on seL4 release at 9e7fd0d, seed 1, trial 14777.
+#[test]
+fn a_clock_that_was_read_wrongly_ends_the_life() {
+    let clock = clock::Parameters::new(62_500_000, 1000, 5).unwrap();
+    let now_ns = clock.monotonic_ns(777_777);
+    crate::assert_shown(&clock, 777_777, now_ns);
+    for bit in 0..64 {
+        let wrong = now_ns ^ 1 << bit;
+        assert!(std::panic::catch_unwind(|| crate::assert_shown(&clock, 777_777, wrong)).is_err());
+    }
+}
