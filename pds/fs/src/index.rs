@@ -265,6 +265,14 @@ impl Index {
         self.region.write_words(at, &wire);
     }
 
+    /// Whether the next life would begin with what this transaction has left.
+    pub fn has_version(&self, version: u64) -> bool {
+        let mut known = PROGRESS
+            .map(|at| self.region.read::<ProgressWire>(at))
+            .into_iter();
+        known.any(|wire| wire.version == version && wire.checksum == sum(&wire))
+    }
+
     /// Forgets all progress and every slot; for the first mount of a boot.
     pub fn clear(&mut self, slots: usize) {
         self.invalidate();
@@ -498,6 +506,8 @@ mod tests {
             let done = life.run(|| dying.set_progress(&at(3))).is_ok();
             let found = Index::new(region.shared_mut(&Life::endless())).progress();
             assert_eq!(found, Some(if done { at(3) } else { at(2) }), "{steps}");
+            let index = Index::new(region.shared_mut(&Life::endless()));
+            assert_eq!(index.has_version(at(3).version), done, "{steps}");
             assert_eq!(done, steps == 5);
         }
     }

@@ -26,12 +26,13 @@ use crate::append::Growth;
 use crate::block_io::StoreIo;
 use crate::clock::InodeClock;
 use crate::disk::Disk;
+use crate::doubt::Why;
 pub(crate) use crate::errors::{errno, store_errno};
 use crate::file_map::FileMaps;
 use crate::index::Index;
 use crate::layout::Superblock;
 use crate::limits::{Share, Usage};
-use crate::mount::{self, MountError, ReadOnly};
+use crate::mount::{self, MountError};
 use crate::results::{FILE_BYTES, FILE_NAME, Results};
 use crate::store::{Counters, Store, StoreError};
 use crate::unlinked::Unlinked;
@@ -66,7 +67,7 @@ pub struct Volume<D: Disk> {
     /// Files that some client has open although they have no name any more.
     pub(crate) unlinked: Unlinked,
     pub(crate) growth: Growth,
-    pub(crate) read_only: Option<ReadOnly>,
+    pub(crate) read_only: Why,
 }
 
 fn mount_ext4<D: Disk>(
@@ -129,7 +130,7 @@ impl<D: Disk> Volume<D> {
             usages: BTreeMap::new(),
             unlinked: Unlinked::default(),
             growth,
-            read_only,
+            read_only: Why::new(read_only),
         };
         if read_only.is_some() {
             return Ok((volume, report));
@@ -288,7 +289,7 @@ impl<D: Disk> Volume<D> {
             &self.store,
             self.superblock,
             &self.clock,
-            self.read_only.is_some(),
+            self.read_only().is_some(),
         )
         .map_err(errno)?;
         self.write_back()

@@ -10,6 +10,7 @@ use request_table::Whole;
 use sel4_shared_memory::{SharedMut, SharedRef};
 
 use crate::disk::Disk;
+use crate::doubt::Why;
 use crate::mount::ReadOnly;
 use crate::operations::Failure;
 use crate::request::Request;
@@ -103,7 +104,7 @@ impl<D: Disk> Volume<D> {
 
     /// Why nothing is written, where that is so. Only a restart helps.
     pub fn read_only(&self) -> Option<ReadOnly> {
-        self.read_only
+        self.read_only.get()
     }
 
     /// After a write has failed: goes on with what was committed, and without writing.
@@ -113,7 +114,7 @@ impl<D: Disk> Volume<D> {
     /// When even that cannot be read.
     pub fn go_read_only(&mut self) -> Result<(), Errno> {
         self.store.borrow_mut().give_up();
-        self.read_only = Some(ReadOnly::Failed);
+        self.read_only = Why::new(Some(ReadOnly::Failed));
         self.roll_back()
     }
 
