@@ -144,10 +144,7 @@ impl<D: Disk> Store<D> {
         if let Some(index) = &mut self.index {
             index.set_intent(&intent);
         }
-        assert!(
-            self.is_announced(&intent),
-            "the index lacks what is to be written"
-        );
+        assert!(self.is_announced(), "the index lacks what is to be written");
     }
 
     /// Writes the group to the journal and makes it the newest committed transaction.
