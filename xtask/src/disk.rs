@@ -115,24 +115,23 @@ pub fn say_errors(image: &Path) -> Result<()> {
 ///
 /// With fsck's own words when it finds anything.
 pub fn check_ext4(image: &Path) -> Result<()> {
-    let copy = replayed_copy(image, "fsck")?;
+    let copy = image.with_extension("fsck");
+    copy_replayed(image, &copy)?;
     let result = run(tool("e2fsck").args(["-f", "-n"]).arg(&copy)).map(|_| ());
     std::fs::remove_file(&copy).context(format!("remove '{}'", copy.display()))?;
     result
 }
 
 /// Copies an image and replays the journal in the copy: what counts is there as much as in its place.
-fn replayed_copy(image: &Path, extension: &str) -> Result<PathBuf> {
-    let copy = image.with_extension(extension);
-    std::fs::copy(image, &copy).context(format!("copy '{}'", image.display()))?;
+fn copy_replayed(image: &Path, copy: &Path) -> Result<()> {
+    std::fs::copy(image, copy).context(format!("copy '{}'", image.display()))?;
     // Status 1 says that the journal was replayed, which is no fault. What is no file system is found
     // out by whoever asked.
     let replay = tool("e2fsck")
         .args(["-y", "-E", "journal_only"])
-        .arg(&copy)
+        .arg(copy)
         .output();
-    replay.context("run 'e2fsck'")?;
-    Ok(copy)
+    replay.context("run 'e2fsck'").map(|_| ())
 }
 
 /// Replays the journal of an image, as any mount would, and does nothing else to it.
@@ -193,7 +192,9 @@ pub fn extract(image: &Path, folder: &Path) -> Result<()> {
     }
     workspace::make_folder(folder)?;
     let request = format!("rdump / \"{}\"", folder.display());
-    let copy = replayed_copy(image, "replayed")?;
+    // Beside the folder: several may read one image at a time.
+    let copy = folder.with_extension("replayed");
+    copy_replayed(image, &copy)?;
     let output = run(tool("debugfs").arg("-R").arg(request).arg(&copy));
     std::fs::remove_file(&copy).context(format!("remove '{}'", copy.display()))?;
     let output = output?;
