@@ -1,8 +1,8 @@
 // Copyright 2026, The Kintsugi authors
 // SPDX-License-Identifier: BSD-2-Clause
 
-//! A test PD: checks on the target what the host cannot run, the runtime's memory functions and the
-//! delivery of notifications to a PD that waits inside its `init`.
+//! A test PD: checks on the target what the host cannot run, the runtime's memory functions, the ones for
+//! shared memory (`shared.rs`) and the delivery of notifications to a PD that waits inside its `init`.
 //!
 //! system.xml runs the program twice; `signaller` is the one that signals.
 
@@ -11,6 +11,8 @@
 #![deny(unsafe_code)]
 
 extern crate alloc;
+
+mod shared;
 
 use alloc::{vec, vec::Vec};
 use core::hint::black_box;
@@ -23,11 +25,11 @@ const AWAITED: Channel = Channel::new(2);
 /// What arrives before that.
 const OTHER: Channel = Channel::new(3);
 
-/// Longer than two rounds of the 64-byte loops, with every remainder.
-const LENGTH_MAX: usize = 200;
+/// Longer than two rounds of the 256-byte loops, with every remainder.
+const LENGTH_MAX: usize = 600;
 /// Every position in a 16-byte vector.
 const OFFSET_MAX: usize = 16;
-const BUFFER: usize = 512;
+const BUFFER: usize = 800;
 
 #[protection_domain(stack_size = 0x4000, heap_size = 0x10000)]
 fn init() -> impl Handler {
@@ -39,6 +41,7 @@ fn init() -> impl Handler {
     } else {
         let checks = copies() + moves() + fills() + comparisons();
         info!("memory functions: {checks} checks passed");
+        info!("shared memory: {} checks passed", shared::checks());
         microkit_wait::wait_for(AWAITED);
     }
     Runtime

@@ -20,6 +20,7 @@
 )]
 
 pub mod access;
+mod block_sum;
 mod checksum;
 mod copy;
 #[cfg(all(any(test, feature = "host"), not(loom)))]

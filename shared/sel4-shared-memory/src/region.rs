@@ -194,6 +194,25 @@ impl SharedMut {
         self.raw.copy_across(offset, &from.raw, from_offset, len);
     }
 
+    /// As [`Self::copy_from`], and returns the block sum of the very bytes that it has stored. `len` is a
+    /// multiple of 256.
+    pub fn copy_from_summed(
+        &mut self,
+        offset: usize,
+        from: &SharedRef,
+        from_offset: usize,
+        len: usize,
+    ) -> u32 {
+        self.raw
+            .copy_across_summed(offset, &from.raw, from_offset, len)
+    }
+
+    /// As [`Self::write_bytes`], and returns the block sum of `bytes`, of which there are a multiple of
+    /// 256.
+    pub fn write_bytes_summed(&mut self, offset: usize, bytes: &[u8]) -> u32 {
+        self.raw.copy_in_summed(offset, bytes)
+    }
+
     /// Stores a word at once. Whoever sees it (acquire) sees all that was stored before (release).
     #[inline]
     pub fn store_u64(&mut self, offset: usize, value: u64) {
@@ -283,6 +302,13 @@ macro_rules! impl_loads {
             #[must_use]
             pub fn checksum(&self, offset: usize, len: usize, checksum: Crc32c) -> Crc32c {
                 self.raw.checksum(offset, len, checksum)
+            }
+
+            /// Returns the block sum of `len` bytes, a multiple of 256: cheaper than `checksum`, and for
+            /// what never leaves the machine's memory (no format on a disk has it).
+            #[must_use]
+            pub fn block_sum(&self, offset: usize, len: usize) -> u32 {
+                self.raw.block_sum(offset, len)
             }
 
             /// Loads a byte, otherwise as `load_u64`.

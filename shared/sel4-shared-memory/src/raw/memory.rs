@@ -6,6 +6,7 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
+use crate::block_sum;
 use crate::checksum::Crc32c;
 use crate::copy::{copy, fill};
 #[cfg(any(test, feature = "host"))]
@@ -239,6 +240,48 @@ impl Raw {
         // SAFETY: both ranges are in range and valid; the copy is opaque to the compiler, so that
         // even an overlap only mixes up bytes.
         unsafe { copy(dst, src, len) }
+    }
+
+    /// The sum of whole rounds, without a copy.
+    pub(crate) fn block_sum(&self, offset: usize, len: usize) -> u32 {
+        let from = self.rounds(offset, len);
+        // SAFETY: in range, and whole rounds (`rounds`); it assumes nothing about other writers.
+        unsafe { block_sum::sum(from, len) }
+    }
+
+    /// As `copy_across`, and returns the sum of what was stored.
+    pub(crate) fn copy_across_summed(
+        &self,
+        offset: usize,
+        from: &Self,
+        from_offset: usize,
+        len: usize,
+    ) -> u32 {
+        self.step();
+        let src = from.rounds(from_offset, len);
+        let dst = self.rounds(offset, len);
+        // SAFETY: as in `copy_across`, and whole rounds (`rounds`).
+        unsafe { block_sum::copy_and_sum(dst, src, len) }
+    }
+
+    /// As `copy_in`, and returns the sum of what was stored.
+    pub(crate) fn copy_in_summed(&self, offset: usize, from: &[u8]) -> u32 {
+        let to = self.rounds(offset, from.len());
+        #[cfg(any(test, feature = "host"))]
+        if self.life.is_some() {
+            // Word by word, as there; nobody else writes to a slice, so it may be read twice.
+            self.copy_in(offset, from);
+            return block_sum::of(from);
+        }
+        // SAFETY: as in `copy_in`, and whole rounds (`rounds`).
+        unsafe { block_sum::copy_and_sum(to, from.as_ptr(), from.len()) }
+    }
+
+    /// The bytes of `[offset, offset + len)`, as many as a block sum takes.
+    #[inline]
+    fn rounds(&self, offset: usize, len: usize) -> *mut u8 {
+        block_sum::check(len);
+        self.at(offset, len)
     }
 
     pub(crate) fn fill(&self, offset: usize, len: usize, byte: u8) {

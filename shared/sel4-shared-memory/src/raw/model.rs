@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use loom::sync::atomic::{AtomicU64, Ordering};
 
+use crate::block_sum;
 use crate::checksum::Crc32c;
 use crate::region::{SharedMut, SharedRef};
 
@@ -159,6 +160,29 @@ impl Raw {
         let mut bytes = vec![0; len];
         from.copy_out(from_offset, &mut bytes);
         self.copy_in(offset, &bytes);
+    }
+
+    pub(crate) fn block_sum(&self, offset: usize, len: usize) -> u32 {
+        let mut bytes = vec![0; len];
+        self.copy_out(offset, &mut bytes);
+        block_sum::of(&bytes)
+    }
+
+    pub(crate) fn copy_across_summed(
+        &self,
+        offset: usize,
+        from: &Self,
+        from_offset: usize,
+        len: usize,
+    ) -> u32 {
+        let mut bytes = vec![0; len];
+        from.copy_out(from_offset, &mut bytes);
+        self.copy_in_summed(offset, &bytes)
+    }
+
+    pub(crate) fn copy_in_summed(&self, offset: usize, from: &[u8]) -> u32 {
+        self.copy_in(offset, from);
+        block_sum::of(from)
     }
 
     pub(crate) fn fill(&self, offset: usize, len: usize, byte: u8) {
