@@ -30,14 +30,14 @@ use crate::volume::{Volume, store_errno};
 /// Free blocks that a file wants behind it when it begins at a new place, so that it can go on there.
 const SPARE_BLOCKS: u64 = 64;
 /// So many new blocks are worth a request of their own to the disk; fewer go through the journal.
-const FRESH_BLOCKS_MIN: u64 = 4;
+pub(crate) const FRESH_BLOCKS_MIN: u64 = 4;
 /// Blocks that are left to a file before the next one begins at a new place.
 const GAP_BLOCKS: u64 = 256;
 
 /// Where new blocks come from.
 #[derive(Debug)]
 pub(crate) struct Growth {
-    shape: Option<Shape>,
+    pub(crate) shape: Option<Shape>,
     places: Places,
     /// Where a file that cannot go on where it ends looks for room.
     cursor: u64,
@@ -83,6 +83,15 @@ fn mount_error(error: StoreError) -> MountError {
         StoreError::Disk(error) => MountError::Disk(error),
         _ => MountError::Refused(Ext4ErrorKind::Io),
     }
+}
+
+/// What a file grows by.
+#[derive(Clone, Copy)]
+pub(crate) enum Contents<'a> {
+    /// Bytes that are to be copied.
+    Bytes(Source<'a>),
+    /// Whole blocks that are in these slots.
+    Slots(&'a [u32]),
 }
 
 /// What is to be written besides the data.
@@ -159,7 +168,7 @@ impl<D: Disk> Volume<D> {
         &mut self,
         inode: u32,
         offset: u64,
-        data: Source<'_>,
+        contents: Contents<'_>,
     ) -> Result<bool, Failure> {
         let Some(shape) = self.growth.shape else {
             return Ok(false);
@@ -168,7 +177,11 @@ impl<D: Disk> Volume<D> {
         let Some(map) = self.maps.get(inode) else {
             return Ok(false);
         };
-        let end = offset + data.len() as u64;
+        let length = match contents {
+            Contents::Bytes(data) => data.len() as u64,
+            Contents::Slots(slots) => slots.len() as u64 * size,
+        };
+        let end = offset + length;
         let old = map.size;
         if offset > old {
             return Ok(false);
@@ -183,7 +196,7 @@ impl<D: Disk> Volume<D> {
         let Some(plan) = plan else {
             return Ok(false);
         };
-        self.carry_out(&shape, inode, plan, offset, data)
+        self.carry_out(&shape, inode, plan, offset, contents)
             .map_err(|error| Failure::Broken(store_errno(error)))?;
         self.growth.unseen.insert(inode);
         self.past_ext4 = true;
@@ -357,12 +370,15 @@ impl<D: Disk> Volume<D> {
         number: u32,
         mut plan: Plan,
         offset: u64,
-        data: Source<'_>,
+        contents: Contents<'_>,
     ) -> Result<(), StoreError> {
         let map = self.maps.get(number).expect("it was looked at");
         map.grow(plan.size, &plan.runs, plan.seconds);
         let mut store = self.store.borrow_mut();
-        write_data(&mut store, map, &plan.runs, offset, data)?;
+        match contents {
+            Contents::Bytes(data) => write_data(&mut store, map, &plan.runs, offset, data)?,
+            Contents::Slots(slots) => write_slots(&mut store, &plan.runs, slots)?,
+        }
         let taken: u64 = plan.runs.iter().map(|run| run.length).sum();
         for group in &mut plan.groups {
             let group_number = group.number();
@@ -398,6 +414,23 @@ impl<D: Disk> Volume<D> {
         self.growth.cursor = plan.cursor;
         Ok(())
     }
+}
+
+/// Makes what is in slots the contents of blocks that are all new.
+fn write_slots<D: Disk>(
+    store: &mut Store<D>,
+    runs: &[Run],
+    slots: &[u32],
+) -> Result<(), StoreError> {
+    let mut slots = slots.iter();
+    for run in runs {
+        let blocks = run.physical..run.physical + run.length;
+        for (block, slot) in blocks.zip(&mut slots) {
+            store.write_deferred(block, *slot)?;
+        }
+    }
+    assert!(slots.len() == 0, "not all that was acknowledged is written");
+    Ok(())
 }
 
 /// Writes to blocks of which `runs` are new.

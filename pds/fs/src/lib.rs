@@ -11,7 +11,8 @@
 //! operations returned, [`request`] checks what clients ask for, [`service`] takes it from their tables.
 //! [`seal`] says which handles are ours, [`entropy`] where its key comes from.
 //!
-//! Invariant: what a client has been told is in the journal on the disk, and so is what it was told.
+//! Invariant: what a client has been told is in the journal on the disk, and so is what it was told; or, of a
+//! write that is to be carried out (module `deferred`), in memory that outlives us.
 
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
@@ -22,6 +23,7 @@ mod append;
 pub mod blk_disk;
 mod block_io;
 pub mod clock;
+mod deferred;
 pub mod disk;
 mod doubt;
 pub mod entropy;

@@ -117,6 +117,7 @@ impl Fs {
         let channels = &self.channels;
         // Pulses say that it works; this says that it also gets done.
         pd_setup::work(1, self.batches);
+        let before = self.batches;
         while self
             .service
             .run_batch(&mut |client| channels[client].notify())
@@ -125,7 +126,7 @@ impl Fs {
             pd_setup::work(1, self.batches);
         }
         pd_setup::work(0, self.batches);
-        self.service.idle();
+        self.service.idle(self.batches == before);
         for report in self.service.refusals().take_reports() {
             let (name, what) = (&self.names[report.client], report.refusal.what());
             log::warn!("REFUSED pd={name} count={}: a handle {what}", report.count);

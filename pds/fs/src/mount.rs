@@ -250,6 +250,9 @@ fn read<D: Disk>(
     let map = map.ok_or(LayoutError::BadJournal)?;
     let journal = Journal::open(&mut raw, map, superblock.is_wide())?;
     let mut store = Store::new(raw, journal, superblock.blocks, strip.start, index);
+    if restarted {
+        store.keep_all_left();
+    }
     let ours = layout::is_intact(&bytes) && layout::needs_recovery(&bytes);
     if restarted
         && ours

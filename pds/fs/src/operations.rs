@@ -41,7 +41,7 @@ fn new_entry(place: &Place) -> Result<(u32, &[u8]), Errno> {
     place.entry()
 }
 
-fn source(region: &SharedRef, data: Input) -> Source<'_> {
+pub(crate) fn source(region: &SharedRef, data: Input) -> Source<'_> {
     Source::Shared {
         region,
         at: data.offset,
@@ -125,6 +125,7 @@ impl<D: Disk> Volume<D> {
             } => self.run_write(handle, Some(*offset), source(from, *data)),
             Request::Append { handle, data } => self.run_write(handle, None, source(from, *data)),
             Request::Truncate { handle, size } => self.run_truncate(handle, *size),
+            Request::Fsync if self.take_is_lost() => Err(Errno::Io.into()),
             Request::Fsync => Ok(CompletionWire::default()),
             Request::Mkdir { path, mode } => self.run_mkdir(path, *mode),
             Request::Unlink { path } => self.run_unlink(path),

@@ -73,7 +73,19 @@ const fn usage_at(client: usize) -> usize {
     64 + client * size_of::<UsageWire>()
 }
 
-const _: () = assert!(usage_at(CLIENTS_MAX - 1) + size_of::<UsageWire>() <= 1024);
+/// How far writes that were acknowledged before are carried out; in the head's block.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct DeferredWire {
+    number: U64,
+    boot: U32,
+    checksum: U32,
+}
+
+const DEFERRED_AT: usize = 512;
+
+const _: () = assert!(usage_at(CLIENTS_MAX - 1) + size_of::<UsageWire>() <= DEFERRED_AT);
+const _: () = assert!(DEFERRED_AT + size_of::<DeferredWire>() <= 1024);
 const _: () = assert!(size_of::<RecordWire>() == RECORD_BYTES);
 const _: () = assert!(RECORD_BYTES <= 1024 && 1024 % RECORD_BYTES == 0);
 
@@ -202,6 +214,44 @@ impl Results {
         };
         wire.checksum = checksum(&wire).into();
         store.patch_block(self.blocks[0], usage_at(client), wire.as_bytes())
+    }
+
+    /// Number of the last write that was acknowledged before it was carried out, and has been since; 0: none in
+    /// this boot.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn deferred<D: Disk>(&self, store: &mut Store<D>) -> Result<u64, StoreError> {
+        let mut found = [0; size_of::<DeferredWire>()];
+        store.read_part(self.blocks[0], DEFERRED_AT, &mut found)?;
+        let found = DeferredWire::read_from_bytes(&found).expect("they are as many");
+        let unsealed = DeferredWire {
+            checksum: 0.into(),
+            ..found
+        };
+        let valid =
+            found.boot.get() == self.boot as u32 && found.checksum.get() == checksum(&unsealed);
+        Ok(if valid { found.number.get() } else { 0 })
+    }
+
+    /// Stores that, as a part of the running operation.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails, or there is no room for the operation.
+    pub fn set_deferred<D: Disk>(
+        &self,
+        store: &mut Store<D>,
+        number: u64,
+    ) -> Result<(), StoreError> {
+        let mut wire = DeferredWire {
+            number: number.into(),
+            boot: (self.boot as u32).into(),
+            checksum: 0.into(),
+        };
+        wire.checksum = checksum(&wire).into();
+        store.patch_block(self.blocks[0], DEFERRED_AT, wire.as_bytes())
     }
 
     fn place(&self, block_size: usize, client: usize, slot: usize) -> (u64, usize) {

@@ -216,11 +216,11 @@ impl<D: Disk> Service<D> {
         worked
     }
 
-    /// Does what would otherwise delay a later request.
-    pub fn idle(&mut self) {
+    /// Does what would otherwise delay a later request. `is_quiet`: we were woken, and nobody had asked for anything.
+    pub fn idle(&mut self, is_quiet: bool) {
         if let Ok(volume) = &mut self.volume
             && volume.read_only().is_none()
-            && let Err(errno) = volume.idle()
+            && let Err(errno) = volume.idle(is_quiet)
         {
             go_read_only(volume, &mut self.second_opinion, "the disk", errno);
         }

@@ -67,6 +67,14 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// The same for whole blocks; returns the checksum of what was copied.
+    pub fn put_summed(&self, memory: &mut SharedMut, to: usize) -> u32 {
+        match *self {
+            Self::Own(bytes) => memory.write_bytes_summed(to, bytes),
+            Self::Shared { region, at, length } => memory.copy_from_summed(to, region, at, length),
+        }
+    }
+
     /// A copy of them.
     pub fn to_vec(&self) -> Vec<u8> {
         match *self {

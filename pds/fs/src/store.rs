@@ -13,7 +13,8 @@
 //! 4. the disk.
 //!
 //! Contents of blocks that were allocated for them go home before their transaction (module `fresh`), and are
-//! clean once that is committed.
+//! clean once that is committed. Those of writes that are to be carried out (module `deferred`) are in slots that
+//! are no block's yet.
 //!
 //! All copies live in the memory shared with the disk, in slots of one block. What is in the slots of set 3
 //! is also said in an [`Index`] that outlives us: the next life finds everything that was committed, dirty
@@ -22,6 +23,7 @@
 //! An error of the disk while a transaction is written leaves us not knowing what is on the disk: the
 //! store then refuses everything until it is opened anew.
 
+mod deferred;
 mod fresh;
 mod preserved;
 mod slots;
@@ -40,6 +42,7 @@ use sel4_shared_memory::{Crc32c, SharedMut};
 use crate::disk::{Disk, DiskError};
 use crate::index::{Entry, Geometry, Index, Intent, Progress};
 use crate::raw::RawBlocks;
+pub use deferred::LeftBlock;
 use staged::Level;
 use table::Table;
 
@@ -68,6 +71,8 @@ enum State {
     Clean,
     Dirty,
     Staged,
+    /// Of a write that was acknowledged and is carried out later.
+    Deferred,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +85,8 @@ struct Slot {
     indexed: bool,
     /// Of an earlier life: the contents are compared with the index before they are used.
     unchecked: bool,
+    /// The index says that a write that is to be carried out has put it there. So it is, until that is committed.
+    deferred: bool,
     /// Checksum of the contents, where they are indexed.
     sum: u32,
 }
@@ -91,6 +98,7 @@ impl Slot {
         used: false,
         indexed: false,
         unchecked: false,
+        deferred: false,
         sum: 0,
     };
 
@@ -125,6 +133,10 @@ pub struct Counters {
     pub damaged: u64,
     /// Transactions of an earlier life that were written again.
     pub redone: u64,
+    /// Writes that were acknowledged before they were carried out.
+    pub deferred: u64,
+    /// How often such writes were carried out, together.
+    pub carried_out: u64,
 }
 
 /// Longest run of blocks that is read or written at once.
@@ -161,6 +173,8 @@ pub struct Store<D: Disk> {
     failed: bool,
     seconds: u64,
     counters: Counters,
+    /// What the last life has left of writes that are to be carried out.
+    left: Vec<LeftBlock>,
     /// One block.
     scratch: Vec<u8>,
 }
@@ -199,6 +213,7 @@ impl<D: Disk> Store<D> {
             failed: false,
             seconds: 0,
             counters: Counters::default(),
+            left: Vec::new(),
             scratch: Vec::new(),
         }
     }

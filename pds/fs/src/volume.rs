@@ -25,6 +25,7 @@ use rsext4::{
 use crate::append::Growth;
 use crate::block_io::StoreIo;
 use crate::clock::InodeClock;
+use crate::deferred::Deferred;
 use crate::disk::Disk;
 use crate::doubt::Why;
 pub(crate) use crate::errors::{errno, store_errno};
@@ -52,7 +53,7 @@ pub struct Volume<D: Disk> {
     pub(crate) ext4: Mounted<D>,
     pub(crate) superblock: Superblock,
     pub(crate) clock: InodeClock,
-    results: Results,
+    pub(crate) results: Results,
     /// Generations of files that were looked at; see [`crate::layout::Inode::generation`].
     generations: BTreeMap<u32, u64>,
     pub(crate) maps: FileMaps,
@@ -67,6 +68,7 @@ pub struct Volume<D: Disk> {
     /// Files that some client has open although they have no name any more.
     pub(crate) unlinked: Unlinked,
     pub(crate) growth: Growth,
+    pub(crate) deferred: Deferred,
     pub(crate) read_only: Why,
 }
 
@@ -130,6 +132,7 @@ impl<D: Disk> Volume<D> {
             usages: BTreeMap::new(),
             unlinked: Unlinked::default(),
             growth,
+            deferred: Deferred::default(),
             read_only: Why::new(read_only),
         };
         if read_only.is_some() {
@@ -139,6 +142,8 @@ impl<D: Disk> Volume<D> {
             StoreError::Disk(error) => MountError::Disk(error),
             _ => MountError::Refused(Ext4ErrorKind::Io),
         })?;
+        let left = volume.take_left();
+        left.map_err(|_| MountError::Refused(Ext4ErrorKind::Io))?;
         if boot.is_none() {
             // Nobody has anything open.
             volume.remove_unlinked();
@@ -308,6 +313,9 @@ impl<D: Disk> Volume<D> {
         let mut store = self.store.borrow_mut();
         store.set_time(self.clock.seconds());
         store.commit().map_err(store_errno)?;
+        drop(store);
+        self.forget_carried_out();
+        let mut store = self.store.borrow_mut();
         if durable {
             store.flush().map_err(store_errno)
         } else {
@@ -330,12 +338,16 @@ impl<D: Disk> Volume<D> {
         self.store.borrow().group_percent()
     }
 
-    /// Writes committed blocks home when the log is getting full.
+    /// Writes committed blocks home when the log is getting full. `is_quiet`: nobody has asked for anything since
+    /// this was last called.
     ///
     /// # Errors
     ///
     /// When the disk fails.
-    pub fn idle(&mut self) -> Result<(), Errno> {
+    pub fn idle(&mut self, is_quiet: bool) -> Result<(), Errno> {
+        if is_quiet {
+            self.carry_out_when_quiet()?;
+        }
         self.store.borrow_mut().idle().map_err(store_errno)
     }
 

@@ -33,6 +33,9 @@ impl<D: Disk> Volume<D> {
         &mut self,
         place: &RecordPlace,
     ) -> Result<Option<CompletionWire>, Errno> {
+        if let Some(result) = self.deferred_result(place) {
+            return Ok(Some(result));
+        }
         if self.read_only().is_some() && self.results().is_none() {
             return Ok(None);
         }
@@ -53,6 +56,10 @@ impl<D: Disk> Volume<D> {
         if self.read_only().is_some() {
             return self.run_read_only(request, place, input, output);
         }
+        if let Some(completion) = self.defer(request, place, input)? {
+            return Ok(completion);
+        }
+        self.settle_deferred(request)?;
         let outcome = match request {
             Request::Read {
                 handle,
@@ -114,6 +121,7 @@ impl<D: Disk> Volume<D> {
     /// When even that cannot be read.
     pub fn go_read_only(&mut self) -> Result<(), Errno> {
         self.store.borrow_mut().give_up();
+        self.wait_again();
         self.read_only = Why::new(Some(ReadOnly::Failed));
         self.roll_back()
     }
@@ -136,6 +144,9 @@ impl<D: Disk> Volume<D> {
         if writes || request.changes() {
             return Err(Errno::ReadOnly);
         }
+        if self.is_out_of_reach(request) {
+            return Err(Errno::Io);
+        }
         if *request == Request::Fsync {
             self.flush()?;
         }
@@ -145,7 +156,11 @@ impl<D: Disk> Volume<D> {
         }
     }
 
-    fn record(&mut self, place: &RecordPlace, completion: &CompletionWire) -> Result<(), Errno> {
+    pub(crate) fn record(
+        &mut self,
+        place: &RecordPlace,
+        completion: &CompletionWire,
+    ) -> Result<(), Errno> {
         // What is recorded is what the next life answers.
         let is_whole = completion.is_whole(place.sequence);
         assert!(is_whole, "the answer to be recorded has changed");

@@ -13,6 +13,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 
 use proto::fs::{CompletionWire, Errno, Handle};
 
+use crate::append::Contents;
 use crate::disk::Disk;
 use crate::operations::Failure;
 use crate::source::Source;
@@ -76,8 +77,8 @@ impl<D: Disk> Volume<D> {
         let Some(end) = end.filter(|end| *end <= self.file_bytes_max()) else {
             return Ok(None);
         };
-        let written =
-            self.write_in_place(inode, offset, data)? || self.grow(inode, offset, data)?;
+        let written = self.write_in_place(inode, offset, data)?
+            || self.grow(inode, offset, Contents::Bytes(data))?;
         Ok(written.then_some(end))
     }
 
@@ -161,7 +162,8 @@ impl Patched {
     }
 }
 
-fn written(length: usize, end: u64) -> CompletionWire {
+/// The answer to a write.
+pub(crate) fn written(length: usize, end: u64) -> CompletionWire {
     CompletionWire {
         value: (length as u64).into(),
         extra: end.into(),

@@ -51,22 +51,15 @@ impl<D: Disk> Store<D> {
     ///
     /// As [`Self::write`].
     pub fn write_fresh(&mut self, block: u64, bytes: Source<'_>) -> Result<(), StoreError> {
-        let may_be = self.bitmaps.is_some()
-            && !(self.operation.freed || self.group.freed || self.freed_by_last)
-            && !self.failed;
         let (size, count) = (self.block_size, bytes.len() / self.block_size);
         self.check_range(block, count)?;
         for index in 0..count {
             let (block, bytes) = (block + index as u64, bytes.part(index * size, size));
-            if !may_be || self.is_in_a_transaction(block) || self.journal.map().contains(block) {
+            if !self.may_go_home(block) {
                 self.write(block, bytes)?;
                 continue;
             }
-            // What is cached of its last owner, clean: the next life must not find it.
-            if let Some(old) = self.cache.get(block) {
-                self.cache.remove(block);
-                self.release(old);
-            }
+            self.forget_clean(block);
             let slot = self.take_slot_in_order()?;
             self.slots[slot as usize] = Slot::new(block, State::Staged);
             self.operation.fresh.insert(block, slot);
@@ -74,6 +67,23 @@ impl<D: Disk> Store<D> {
             bytes.put(self.raw.memory(), at);
         }
         Ok(())
+    }
+
+    /// Whether a block that was just allocated may be written past the journal.
+    pub(super) fn may_go_home(&self, block: u64) -> bool {
+        let freed = self.operation.freed || self.group.freed || self.freed_by_last;
+        self.bitmaps.is_some()
+            && !(freed || self.failed)
+            && !self.is_in_a_transaction(block)
+            && !self.journal.map().contains(block)
+    }
+
+    /// What is cached of a block's last owner, clean: the next life must not find it.
+    pub(super) fn forget_clean(&mut self, block: u64) {
+        if let Some(old) = self.cache.get(block) {
+            self.cache.remove(block);
+            self.release(old);
+        }
     }
 
     /// Whether a replay could write the block home, now or after the next commit.

@@ -5,21 +5,32 @@
 
 use proto::fs::direct::Lease;
 
-use crate::index::{ENTRIES_AT_ONCE, entry};
+use crate::index::{DEFERRED, ENTRIES_AT_ONCE, entry};
 
 use super::*;
 
-/// The checksum that an entry has of its slot's contents.
-fn contents<D: Disk>(raw: &mut RawBlocks<D>, at: usize, length: usize) -> u32 {
-    raw.memory().checksum(at, length, Crc32c::new()).finish()
+/// The checksum that an entry has of its slot's contents. A block of a transaction has the journal's; all others
+/// have one that costs half as much.
+fn contents<D: Disk>(raw: &mut RawBlocks<D>, at: usize, length: usize, journalled: bool) -> u32 {
+    match journalled {
+        true => raw.memory().checksum(at, length, Crc32c::new()).finish(),
+        false => raw.memory().block_sum(at, length),
+    }
 }
 
 impl<D: Disk> Store<D> {
     /// Says in the index what is in a slot.
     pub(super) fn enter(&mut self, slot: u32, version: u64) {
-        let at = self.slot_at(slot);
+        if self.index.is_some() {
+            let at = self.slot_at(slot);
+            let sum = contents(&mut self.raw, at, self.block_size, version != 0);
+            self.enter_known(slot, version, sum);
+        }
+    }
+
+    /// The same with the checksum of the contents.
+    pub(super) fn enter_known(&mut self, slot: u32, version: u64, contents: u32) {
         let Some(index) = &mut self.index else { return };
-        let contents = contents(&mut self.raw, at, self.block_size);
         let known = &mut self.slots[slot as usize];
         let entry = Entry {
             block: known.block,
@@ -71,22 +82,28 @@ impl<D: Disk> Store<D> {
         }
     }
 
-    /// Compares a slot's contents with the index. False: the slot is given up, the disk has the block.
+    /// Compares a slot's contents with the index. False: the slot is given up, the disk has the block; or, of a
+    /// write that is to be carried out, nobody has it.
     ///
     /// # Panics
     ///
     /// When only the journal has the block. The next life reads the journal then.
     pub(super) fn check_contents(&mut self, slot: u32) -> bool {
         let at = self.slot_at(slot);
-        let found = contents(&mut self.raw, at, self.block_size);
         let index = self.index.as_mut().expect("it has been restored");
         let entry = index.get(slot as usize).ok().flatten();
-        if entry.is_some_and(|entry| entry.contents == found) {
-            self.slots[slot as usize].unchecked = false;
-            return true;
+        if let Some(entry) = entry {
+            let journalled = entry.version != 0 && entry.block & DEFERRED == 0;
+            if entry.contents == contents(&mut self.raw, at, self.block_size, journalled) {
+                self.slots[slot as usize].unchecked = false;
+                return true;
+            }
         }
         self.counters.damaged += 1;
         let Slot { block, state, .. } = self.slots[slot as usize];
+        if state == State::Deferred {
+            return false;
+        }
         if state != State::Clean {
             index.invalidate();
             panic!("block {block} in the cache is damaged; the journal has it");
@@ -127,13 +144,17 @@ impl<D: Disk> Store<D> {
     /// the next life needs to know before it can read anything.
     pub fn publish_index(&mut self, superblock: &[u8; 1024], disk_bytes: u64) {
         let Some(index) = &mut self.index else { return };
-        index.clear(self.slots.len());
+        let slots = &self.slots;
+        index.clear(slots.len(), |slot| slots[slot].deferred);
+        if self.left.is_empty() {
+            index.forget_deferred();
+        }
         self.version = 1;
         for slot in 0..self.slots.len() as u32 {
             match self.slots[slot as usize].state {
                 State::Dirty => self.enter(slot, 1),
                 State::Clean => self.enter(slot, 0),
-                State::Free | State::Staged => {}
+                State::Free | State::Staged | State::Deferred => {}
             }
         }
         self.keep_progress();
@@ -194,7 +215,13 @@ impl<D: Disk> Store<D> {
                 Some(place) => some[place],
                 None => index.words(slot as usize),
             };
-            let Some(entry) = entry(words).ok()?.filter(|entry| entry.block < self.blocks) else {
+            let entry = entry(words).ok()?;
+            if let Some(entry) = &entry
+                && self.keep_left(slot, entry)
+            {
+                continue;
+            }
+            let Some(entry) = entry.filter(|entry| entry.block < self.blocks) else {
                 self.free.push(slot);
                 continue;
             };

@@ -54,6 +54,12 @@ impl<D: Disk> Store<D> {
     }
 
     pub(super) fn release(&mut self, slot: u32) {
+        let known = &mut self.slots[slot as usize];
+        if known.deferred {
+            // Still the only copy of what was acknowledged.
+            known.state = State::Deferred;
+            return;
+        }
         self.leave(slot);
         self.free.push(slot);
     }

@@ -219,7 +219,10 @@ impl<D: Disk> Store<D> {
             published += 1;
             self.publish(block, slot, State::Clean);
             // It is at home; so the next life may find it here from now on.
-            self.enter(slot, 0);
+            match self.slots[slot as usize].deferred {
+                true => self.enter_carried_out(slot),
+                false => self.enter(slot, 0),
+            }
         }
         assert!(
             published == staged,
