@@ -17,13 +17,14 @@ use core::ops::Range;
 
 use proto::fs::{CompletionWire, Errno, Handle};
 use recovery::fault_point;
-use sel4_shared_memory::SharedRef;
+use rsext4::InodeInfo;
+use sel4_shared_memory::{SharedMut, SharedRef};
 
 use crate::append::{Contents, FRESH_BLOCKS_MIN};
 use crate::disk::Disk;
 use crate::index::{DeferredWrite, RECORDS};
 use crate::operations::{Failure, source};
-use crate::request::Request;
+use crate::request::{Output, Request};
 use crate::results::{CLIENTS_MAX, SLOTS};
 use crate::source::Source;
 use crate::store::LeftBlock;
@@ -61,6 +62,11 @@ impl Deferred {
         &self.writes[self.carried_out..]
     }
 
+    /// How many are not committed.
+    pub(crate) fn count(&self) -> usize {
+        self.writes.len()
+    }
+
     /// Where a file is going to end.
     fn end_of(&self, inode: u32) -> Option<u64> {
         let last = self.waiting().iter().rfind(|write| write.inode == inode);
@@ -85,6 +91,26 @@ impl Deferred {
         };
         let first = blocks(&self.writes[..writes.start]);
         first..first + blocks(&self.writes[writes.clone()])
+    }
+
+    /// Where what waits of a file begins, and its slots from there on: each write begins where the last one ends.
+    fn slots_of_file(&self, handle: &Handle, block_size: usize) -> Option<(u64, Vec<u32>)> {
+        let is_of_file = |write: &DeferredWrite| {
+            write.inode == handle.inode.get() && write.generation == handle.generation.get()
+        };
+        let begin = self
+            .waiting()
+            .iter()
+            .find(|write| is_of_file(write))?
+            .offset;
+        let mut slots = Vec::new();
+        for (index, write) in self.writes.iter().enumerate().skip(self.carried_out) {
+            if is_of_file(write) {
+                let range = self.slots_of(&(index..index + 1), block_size);
+                slots.extend_from_slice(&self.slots[range]);
+            }
+        }
+        Some((begin, slots))
     }
 
     /// What a request returned that waits.
@@ -372,15 +398,57 @@ impl<D: Disk> Volume<D> {
         self.deferred.carried_out = 0;
     }
 
-    /// Whether a request asks for something that waits, which is never carried out in this life.
-    pub(crate) fn is_out_of_reach(&self, request: &Request) -> bool {
-        match request {
-            Request::Fsync => !self.deferred.writes.is_empty(),
-            Request::Read { handle, .. } | Request::Fstat { handle, .. } => {
-                self.deferred.end_of(handle.inode.get()).is_some()
-            }
-            _ => false,
+    /// Whether anything waits, or is in the group.
+    pub(crate) fn has_deferred(&self) -> bool {
+        self.deferred.count() != 0
+    }
+
+    /// The size of a file with what waits at its end: a disk that has failed takes nothing more from us, and what
+    /// was acknowledged can be read all the same.
+    pub(crate) fn size_of(&self, info: &InodeInfo) -> u64 {
+        let end = self.deferred.end_of(info.number.raw());
+        end.map_or(info.size, |end| end.max(info.size))
+    }
+
+    /// Reads such a file; `None` when nothing of it waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::run_read`].
+    pub(crate) fn read_deferred(
+        &mut self,
+        handle: &Handle,
+        offset: u64,
+        output: Output,
+        to: &mut SharedMut,
+    ) -> Result<Option<CompletionWire>, Errno> {
+        let size = self.superblock.block_size;
+        let slots = self.deferred.slots_of_file(handle, size);
+        let Some((begin, slots)) = slots else {
+            return Ok(None);
+        };
+        let end = begin + (slots.len() * size) as u64;
+        let mut done = 0;
+        if offset < begin {
+            let length = u64::min(output.length as u64, begin - offset) as usize;
+            let before = self.run_read(handle, offset, Output { length, ..output }, to)?;
+            done = before.value.get() as usize;
         }
+        while done < output.length && offset + (done as u64) < end {
+            let at = (offset + done as u64 - begin) as usize;
+            let (slot, skip) = (slots[at / size], at % size);
+            let length = (output.length - done).min(size - skip);
+            let mut store = self.store.borrow_mut();
+            if !store.is_whole(slot) {
+                return Err(Errno::Io);
+            }
+            store.copy_slot(slot, skip, (&mut *to, output.offset + done, length));
+            done += length;
+        }
+        Ok(Some(CompletionWire {
+            value: (done as u64).into(),
+            ..CompletionWire::default()
+        }))
     }
 
     /// Whether anything was lost since this was last asked.

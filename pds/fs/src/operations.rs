@@ -141,7 +141,8 @@ impl<D: Disk> Volume<D> {
                 follow,
                 output,
             } => {
-                let info = self.walk(path, *follow)?.file()?;
+                let mut info = self.walk(path, *follow)?.file()?;
+                info.size = self.size_of(&info);
                 Ok(self.describe(&info, *output, to)?)
             }
             Request::Fstat { handle, output } => {
@@ -149,6 +150,7 @@ impl<D: Disk> Volume<D> {
                 if self.is_unlinked(info.number.raw())? {
                     info.links = 0;
                 }
+                info.size = self.size_of(&info);
                 Ok(self.describe(&info, *output, to)?)
             }
             Request::Statfs { output } => Ok(self.run_statfs(*output, to)?),
@@ -205,7 +207,7 @@ impl<D: Disk> Volume<D> {
         }
         let inode = info.number.raw();
         let handle = self.handle(inode)?;
-        let mut size = info.size;
+        let mut size = self.size_of(&info);
         if flags & OPEN_TRUNCATE != 0 && size != 0 {
             self.truncate(inode, 0).map_err(Failure::Broken)?;
             size = 0;

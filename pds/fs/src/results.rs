@@ -113,6 +113,14 @@ impl Results {
         }
     }
 
+    /// Takes the file as it is, in the boot that an earlier life has begun: only to be read.
+    pub fn to_read(inode: u32, blocks: Vec<u64>, boot: u64) -> Self {
+        Self {
+            boot,
+            ..Self::new(inode, blocks)
+        }
+    }
+
     /// Without a file: nothing is changed, so nothing has to be remembered.
     pub fn none(boot: Option<u64>) -> Self {
         Self {

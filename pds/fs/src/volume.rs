@@ -33,7 +33,7 @@ use crate::file_map::FileMaps;
 use crate::index::Index;
 use crate::layout::Superblock;
 use crate::limits::{Share, Usage};
-use crate::mount::{self, MountError};
+use crate::mount::{self, MountError, ReadOnly};
 use crate::results::{FILE_BYTES, FILE_NAME, Results};
 use crate::store::{Counters, Store, StoreError};
 use crate::unlinked::Unlinked;
@@ -113,6 +113,7 @@ impl<D: Disk> Volume<D> {
             mount_ext4(&store, superblock, &clock, read_only.is_some()).map_err(refused)?;
         let results = match read_only {
             None => Self::open_results(&mut ext4).map_err(refused)?,
+            Some(ReadOnly::Failed) => Self::find_results(&mut ext4, boot).map_err(refused)?,
             Some(_) => Results::none(boot),
         };
         let generations = BTreeMap::new();
@@ -136,6 +137,10 @@ impl<D: Disk> Volume<D> {
             read_only: Why::new(read_only),
         };
         if read_only.is_some() {
+            if !volume.results.is_none() {
+                let left = volume.take_left();
+                left.map_err(|_| MountError::Refused(Ext4ErrorKind::Io))?;
+            }
             return Ok((volume, report));
         }
         volume.begin_boot(boot).map_err(|error| match error {
@@ -157,6 +162,18 @@ impl<D: Disk> Volume<D> {
         self.results.begin(&mut store, boot)?;
         // Committed with the first batch, before anything is acknowledged.
         store.end_operation()
+    }
+
+    /// Finds the file of results that an earlier life of this boot has made, and changes nothing.
+    fn find_results(ext4: &mut Mounted<D>, boot: Option<u64>) -> Result<Results, Ext4Error> {
+        let name = FileName::new(FILE_NAME)?;
+        let found = ext4.lookup_child(ext4.root_inode(), name)?;
+        if let (Some(found), Some(boot)) = (found, boot)
+            && let Some(blocks) = Self::results_blocks(ext4, found.number)?
+        {
+            return Ok(Results::to_read(found.number.raw(), blocks, boot));
+        }
+        Ok(Results::none(boot))
     }
 
     /// Finds the file of results, or makes it.
@@ -331,6 +348,11 @@ impl<D: Disk> Volume<D> {
     /// What the store has counted.
     pub fn counters(&self) -> Counters {
         self.store.borrow().counters()
+    }
+
+    /// Writes that were acknowledged and are to be carried out.
+    pub fn deferred_count(&self) -> usize {
+        self.deferred.count()
     }
 
     /// How full the group is, in percent of the largest transaction.

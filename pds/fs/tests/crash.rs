@@ -112,9 +112,13 @@ struct Recording {
     states: Vec<Rc<Tree>>,
     /// Events of the disk when each step was acknowledged.
     acknowledged: Vec<usize>,
+    /// Events when each step was in the journal, too: later, for one that was carried out later.
+    settled: Vec<usize>,
     /// Number of steps that were durable, with the events after which that held.
     durable: Vec<(usize, usize)>,
     checkpoints: u64,
+    /// Writes that were acknowledged before they were carried out.
+    deferred: u64,
 }
 
 fn record(seed: u64, steps: usize) -> Recording {
@@ -133,19 +137,30 @@ fn record_steps(seed: u64, steps: Vec<Step>) -> Recording {
         world: Rc::clone(&world),
         states: vec![Rc::new(model.clone())],
         acknowledged: vec![0],
+        settled: vec![0],
         durable: vec![(0, 0)],
         checkpoints: 0,
+        deferred: 0,
     };
     for (number, step) in steps.into_iter().enumerate() {
         check_step(&world, &mut model, &step, &format!("recording {seed}"));
         let events = world.borrow().media.borrow().events.len();
         recording.states.push(Rc::new(model.clone()));
         recording.acknowledged.push(events);
+        let mut world = world.borrow_mut();
+        let volume = world.service().volume().expect("it is mounted");
+        if volume.deferred_count() == 0 {
+            recording.settled.resize(number + 2, events);
+        }
         if matches!(step, Step::Sync) {
             recording.durable.push((number + 1, events));
         }
     }
-    recording.checkpoints = world.borrow_mut().counters().checkpoints;
+    let count = recording.states.len();
+    recording.settled.resize(count, usize::MAX);
+    let counters = world.borrow_mut().counters();
+    recording.checkpoints = counters.checkpoints;
+    recording.deferred = counters.deferred;
     recording
 }
 
@@ -153,6 +168,11 @@ impl Recording {
     /// Steps that had been acknowledged after `events`.
     fn acknowledged_by(&self, events: usize) -> usize {
         self.acknowledged.partition_point(|at| *at <= events) - 1
+    }
+
+    /// Steps that were in the journal by then.
+    fn settled_by(&self, events: usize) -> usize {
+        self.settled.partition_point(|at| *at <= events) - 1
     }
 
     /// Steps that an `fsync` covered by then.
@@ -242,20 +262,21 @@ fn killed_at_every_write() {
         let world = recording.world.borrow();
         let media = world.media.borrow();
         assert!(recording.checkpoints > 2, "the log never wrapped");
+        assert!(recording.deferred > 3, "nothing was carried out later");
         let stride = (media.events.len() as u64 / trials.div_ceil(3)).max(1);
         let mut random = Random::new(seed() + run);
         let mut at = random.below(stride) as usize;
         let mut number = 0;
         while at < media.events.len() {
             let context = format!("seed {} run {run} killed at {at}", seed());
-            let least = recording.acknowledged_by(at);
+            let bounds = (recording.settled_by(at), recording.acknowledged_by(at) + 1);
             let image = media.killed_at(at, 512 * random.below(8) as usize);
-            recording.check(&image, least, least + 1, &context);
+            recording.check(&image, bounds.0, bounds.1, &context);
             if number % 3 == 0 {
-                recording.check_second_cut(&image, &mut random, (least, least + 1), &context);
+                recording.check_second_cut(&image, &mut random, bounds, &context);
             }
             if number % 5 == 0 {
-                check_by_host(&recording, &image, (least, least + 1), &context);
+                check_by_host(&recording, &image, bounds, &context);
             }
             number += 1;
             at += 1 + random.below(2 * stride) as usize;
@@ -356,7 +377,8 @@ fn fresh_blocks_harm_nobody() {
             let context = format!("seed {} run {run} at {at}", seed());
             let acknowledged = recording.acknowledged_by(at);
             let killed = media.killed_at(at, 512 * random.below(8) as usize);
-            recording.check(&killed, acknowledged, acknowledged + 1, &context);
+            let settled = recording.settled_by(at);
+            recording.check(&killed, settled, acknowledged + 1, &context);
             let percent = [10, 50, 90][random.below(3) as usize];
             let cut = media.cut_at(at, percent, &mut random);
             let bounds = (recording.durable_by(at), acknowledged + 1);

@@ -125,9 +125,17 @@ pub fn draw(random: &mut Random, prefix: &str) -> Step {
     };
     match random.below(100) {
         0..18 => Step::CreateNew(name(random)),
-        18..39 => Step::Append(name(random), bytes(random, 9000)),
+        18..32 => Step::Append(name(random), bytes(random, 9000)),
+        32..39 => {
+            // Whole blocks, which the service may carry out later.
+            let name = name(random);
+            let mut blocks = bytes(random, 1);
+            blocks.resize(4096 * (1 + random.below(5) as usize), blocks[0]);
+            Step::Append(name, blocks)
+        }
         39..55 => Step::Overwrite(name(random), random.below(20_000), bytes(random, 12_000)),
-        55..61 => Step::Truncate(name(random), random.below(20_000)),
+        55..58 => Step::Truncate(name(random), random.below(20_000)),
+        58..61 => Step::Truncate(name(random), random.below(5) * 4096),
         61..69 => Step::Rename(name(random), name(random)),
         69..74 => Step::Unlink(name(random)),
         74..78 => Step::UnlinkOpen(name(random)),

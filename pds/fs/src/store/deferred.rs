@@ -114,6 +114,13 @@ impl<D: Disk> Store<D> {
         self.raw.memory().read_bytes(at, bytes);
     }
 
+    /// Copies a part of what is in a slot to a client's region; `to` is region, place and length.
+    pub fn copy_slot(&mut self, slot: u32, skip: usize, to: (&mut SharedMut, usize, usize)) {
+        let at = self.slot_at(slot) + skip;
+        let memory = self.raw.memory().as_shared_ref();
+        to.0.copy_from(to.1, &memory, at, to.2);
+    }
+
     /// Makes a slot's contents those of a block that the running operation has allocated.
     ///
     /// # Errors
