@@ -3,16 +3,19 @@
 
 //! Writes that are acknowledged first and carried out later, many at once (decision 0079).
 //!
-//! A write of whole blocks to the end of a file is put into slots of the cache and noted in the index, both of
-//! which outlive us, and is acknowledged. Nothing else of the file system changes. What is noted is *carried out*,
-//! in its order, before anything that could see that it is not: so nobody ever sees more or less than all that was
-//! acknowledged, and what is committed is at any time what was acknowledged up to some moment. A life that finds
-//! such notes goes on with them. The transaction that carries a write out also has its number, so that no life
-//! carries it out twice, and its result, as that of any other operation.
+//! A write of whole blocks to the end of a file is put into slots of the cache and noted in the index, both
+//! of which outlive us, and is acknowledged. Nothing else of the file system changes. What is noted is
+//! *carried out*, in its order, before anything that could see that it is not: so nobody ever sees more or
+//! less than all that was acknowledged, and what is committed is at any time what was acknowledged up to
+//! some moment. A life that finds such notes goes on with them. The transaction that carries a write out
+//! also has its number, so that no life carries it out twice, and its result, as that of any other
+//! operation.
 //!
-//! Only what rests on committed state is noted: a file that a transaction under way has made could still vanish.
+//! Only what rests on committed state is noted: a file that a transaction under way has made could still
+//! vanish.
 
-use alloc::vec::Vec;
+mod writes;
+
 use core::ops::Range;
 
 use proto::fs::{CompletionWire, Errno, Handle};
@@ -30,104 +33,14 @@ use crate::source::Source;
 use crate::store::LeftBlock;
 use crate::volume::{Volume, store_errno};
 use crate::whole::RecordPlace;
-use crate::writes::written;
+pub(crate) use writes::Deferred;
+use writes::result;
 
 /// Free blocks that are left alone: a file that grows takes a few for itself.
 const SPARE_BLOCKS: u64 = 256;
-/// Wake-ups in a row that find nothing to do, after which what waits is carried out. One alone may be the driver's
-/// second word about a request.
+/// Wake-ups in a row that find nothing to do, after which what waits is carried out. One alone may be the
+/// driver's second word about a request.
 const QUIET_WAKE_UPS: u32 = 2;
-
-/// What was acknowledged and is not committed.
-#[derive(Debug, Default)]
-pub(crate) struct Deferred {
-    /// Oldest first. The first `carried_out` are in the group.
-    writes: Vec<DeferredWrite>,
-    /// Where their blocks are, in the same order.
-    slots: Vec<u32>,
-    carried_out: usize,
-    /// Blocks that may be noted before those that are free become few.
-    room: u64,
-    /// Number of the last one.
-    last: u64,
-    /// Some could not be carried out, and nobody was told.
-    is_lost: bool,
-    /// The oldest one could not be carried out.
-    has_failed: bool,
-    quiet: u32,
-}
-
-impl Deferred {
-    fn waiting(&self) -> &[DeferredWrite] {
-        &self.writes[self.carried_out..]
-    }
-
-    /// How many are not committed.
-    pub(crate) fn count(&self) -> usize {
-        self.writes.len()
-    }
-
-    /// Where a file is going to end.
-    fn end_of(&self, inode: u32) -> Option<u64> {
-        let last = self.waiting().iter().rfind(|write| write.inode == inode);
-        last.map(|write| write.offset + u64::from(write.length))
-    }
-
-    /// The longest run, from the oldest one that waits, of writes behind each other in one file.
-    fn next_run(&self) -> Range<usize> {
-        let follows = |left: &DeferredWrite, right: &DeferredWrite| {
-            (left.inode, left.generation) == (right.inode, right.generation)
-                && left.offset + u64::from(left.length) == right.offset
-        };
-        let run = self.waiting().chunk_by(follows).next();
-        self.carried_out..self.carried_out + run.map_or(0, <[_]>::len)
-    }
-
-    /// Where the blocks of some writes are.
-    fn slots_of(&self, writes: &Range<usize>, block_size: usize) -> Range<usize> {
-        let blocks = |writes: &[DeferredWrite]| -> usize {
-            let lengths = writes.iter().map(|write| write.length as usize);
-            lengths.map(|length| length / block_size).sum()
-        };
-        let first = blocks(&self.writes[..writes.start]);
-        first..first + blocks(&self.writes[writes.clone()])
-    }
-
-    /// Where what waits of a file begins, and its slots from there on: each write begins where the last one ends.
-    fn slots_of_file(&self, handle: &Handle, block_size: usize) -> Option<(u64, Vec<u32>)> {
-        let is_of_file = |write: &DeferredWrite| {
-            write.inode == handle.inode.get() && write.generation == handle.generation.get()
-        };
-        let begin = self
-            .waiting()
-            .iter()
-            .find(|write| is_of_file(write))?
-            .offset;
-        let mut slots = Vec::new();
-        for (index, write) in self.writes.iter().enumerate().skip(self.carried_out) {
-            if is_of_file(write) {
-                let range = self.slots_of(&(index..index + 1), block_size);
-                slots.extend_from_slice(&self.slots[range]);
-            }
-        }
-        Some((begin, slots))
-    }
-
-    /// What a request returned that waits.
-    fn result_of(&self, place: &RecordPlace) -> Option<CompletionWire> {
-        let found = self.writes.iter().find(|write| {
-            write.sequence == place.sequence
-                && usize::from(write.client) == place.client
-                && usize::from(write.slot) == place.slot
-        });
-        found.map(result)
-    }
-}
-
-fn result(write: &DeferredWrite) -> CompletionWire {
-    let end = write.offset + u64::from(write.length);
-    written(write.length as usize, end).decided(write.sequence)
-}
 
 impl<D: Disk> Volume<D> {
     /// Acknowledges a write that is carried out later; `None` when it has to be carried out now.
@@ -258,8 +171,9 @@ impl<D: Disk> Volume<D> {
     ///
     /// # Errors
     ///
-    /// When the disk fails. What cannot be carried out for another reason is given up at the second attempt, and
-    /// the next `fsync` says so, as POSIX has it for writes that fail after they have returned.
+    /// When the disk fails. What cannot be carried out for another reason is given up at the second
+    /// attempt, and the next `fsync` says so, as POSIX has it for writes that fail after they have
+    /// returned.
     pub(crate) fn carry_out_deferred(&mut self) -> Result<(), Errno> {
         while !self.deferred.waiting().is_empty() {
             let run = self.deferred.next_run();
@@ -403,8 +317,8 @@ impl<D: Disk> Volume<D> {
         self.deferred.count() != 0
     }
 
-    /// The size of a file with what waits at its end: a disk that has failed takes nothing more from us, and what
-    /// was acknowledged can be read all the same.
+    /// The size of a file with what waits at its end: a disk that has failed takes nothing more from us,
+    /// and what was acknowledged can be read all the same.
     pub(crate) fn size_of(&self, info: &InodeInfo) -> u64 {
         let end = self.deferred.end_of(info.number.raw());
         end.map_or(info.size, |end| end.max(info.size))
@@ -456,13 +370,12 @@ impl<D: Disk> Volume<D> {
         core::mem::take(&mut self.deferred.is_lost)
     }
 
-    /// Carries out and commits what waits, when nobody has asked for anything for some time.
+    /// Carries out and commits what waits, if nobody has asked for anything for some time.
     ///
     /// # Errors
     ///
     /// When the disk fails.
-    pub(crate) fn carry_out_when_quiet(&mut self) -> Result<(), Errno> {
-        self.deferred.quiet += 1;
+    pub(crate) fn carry_out_when_due(&mut self) -> Result<(), Errno> {
         if self.deferred.waiting().is_empty() || self.deferred.quiet < QUIET_WAKE_UPS {
             return Ok(());
         }

@@ -14,10 +14,10 @@
 //! | 4224 | [`Intent`]: the transaction that is about to be written to the journal |
 //! | 4352 | counters of changes of files, for clients that read without us (`proto::fs::direct`) |
 //! | 8192 | one [`Entry`] per slot; its last word is stored last, and 0 means that the slot is free |
-//! | at the end | [`RECORDS`] records of writes that are to be carried out ([`DeferredWrite`]); the checksum is stored last |
+//! | at the end | [`RECORDS`] writes that are to be carried out ([`DeferredWrite`]), their checksums last |
 //!
-//! An entry whose block has the bit [`DEFERRED`] is of a write that is to be carried out: the bits below are the
-//! number of the file, and the word of the version is the number of the block in it.
+//! An entry whose block has the bit [`DEFERRED`] is of a write that is to be carried out: the bits below
+//! are the number of the file, and the word of the version is the number of the block in it.
 //!
 //! The upper 16 bits of an entry's first word count how often the slot was used, so that no entry comes
 //! again.
@@ -30,6 +30,8 @@
 //! Anything that contradicts itself makes the whole index worthless, and the journal on the disk is read as
 //! if there were none.
 
+mod deferred;
+
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -41,6 +43,8 @@ use sel4_shared_memory::{Crc32c, SharedMut};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::layout::SUPERBLOCK_BYTES;
+pub use deferred::DeferredWrite;
+use deferred::RECORD_BYTES;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"KFSINDX1");
 const HEAD_BYTES: usize = 4096;
@@ -51,7 +55,6 @@ const ENTRY_BYTES: usize = direct::ENTRY_BYTES;
 
 /// Writes that may wait at once.
 pub const RECORDS: usize = 64;
-const RECORD_BYTES: usize = size_of::<DeferredWire>();
 /// In the block of an entry: a write that is to be carried out has put it there.
 pub const DEFERRED: u64 = 1 << (BLOCK_BITS - 1);
 
@@ -116,59 +119,6 @@ struct IntentWire {
     seconds: u64,
     blocks: u32,
     checksum: u32,
-}
-
-/// A write that was acknowledged, and is carried out later (`crate::deferred`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DeferredWrite {
-    /// Such writes are counted from 1.
-    pub number: u64,
-    /// Sequence number of its request.
-    pub sequence: u64,
-    /// The file.
-    pub inode: u32,
-    /// See [`crate::layout::Inode::generation`].
-    pub generation: u64,
-    /// Where it begins.
-    pub offset: u64,
-    /// Bytes.
-    pub length: u32,
-    /// The client.
-    pub client: u16,
-    /// Slot of its request.
-    pub slot: u16,
-}
-
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-struct DeferredWire {
-    number: u64,
-    sequence: u64,
-    generation: u64,
-    offset: u64,
-    inode: u32,
-    length: u32,
-    client: u16,
-    slot: u16,
-    checksum: u32,
-}
-
-impl From<&DeferredWrite> for DeferredWire {
-    fn from(write: &DeferredWrite) -> Self {
-        let mut wire = Self {
-            number: write.number,
-            sequence: write.sequence,
-            generation: write.generation,
-            offset: write.offset,
-            inode: write.inode,
-            length: write.length,
-            client: write.client,
-            slot: write.slot,
-            checksum: 0,
-        };
-        wire.checksum = sum(&wire);
-        wire
-    }
 }
 
 /// What is in a slot.
@@ -352,72 +302,6 @@ impl Index {
         }
     }
 
-    fn record_at(&self, number: u64) -> usize {
-        let end = self.region.len() & !7;
-        end - (1 + number as usize % RECORDS) * RECORD_BYTES
-    }
-
-    /// Says that a write is to be carried out. It counts from the last store on.
-    pub fn set_deferred(&mut self, write: &DeferredWrite) {
-        let at = self.record_at(write.number);
-        self.region.write_words(at, &DeferredWire::from(write));
-    }
-
-    /// The writes that were to be carried out, those that have been since among them, in their order.
-    pub fn deferred(&self) -> Vec<DeferredWrite> {
-        let places = (0..RECORDS as u64).map(|number| self.record_at(number));
-        let wires = places.map(|at| self.region.read::<DeferredWire>(at));
-        let mut found: Vec<_> = wires
-            .filter(|wire| wire.number != 0 && wire.checksum == sum(wire))
-            .map(|wire| DeferredWrite {
-                number: wire.number,
-                sequence: wire.sequence,
-                inode: wire.inode,
-                generation: wire.generation,
-                offset: wire.offset,
-                length: wire.length,
-                client: wire.client,
-                slot: wire.slot,
-            })
-            .collect();
-        found.sort_unstable_by_key(|write| write.number);
-        found
-    }
-
-    /// Forgets them all; for the first mount of a boot.
-    pub fn forget_deferred(&mut self) {
-        for number in 0..RECORDS as u64 {
-            let at = self.record_at(number);
-            self.region.fill(at, RECORD_BYTES, 0);
-        }
-    }
-
-    /// Whether the next life would find the write and its blocks, the first of which is `first`.
-    pub fn has_deferred(
-        &self,
-        write: &DeferredWrite,
-        first: u64,
-        slots: &[u32],
-        sums: impl Iterator<Item = u32>,
-    ) -> bool {
-        let wire: DeferredWire = self.region.read(self.record_at(write.number));
-        let wanted = DeferredWire::from(write);
-        wire.as_bytes() == wanted.as_bytes()
-            && (first..)
-                .zip(slots)
-                .zip(sums)
-                .all(|((logical, slot), contents)| {
-                    let block = DEFERRED | u64::from(write.inode);
-                    let version = logical;
-                    self.get(*slot as usize)
-                        == Ok(Some(Entry {
-                            block,
-                            version,
-                            contents,
-                        }))
-                })
-    }
-
     /// Says that all entries of the transaction are there.
     pub fn set_intent(&mut self, intent: &Intent) {
         let mut wire = IntentWire {
@@ -555,191 +439,4 @@ fn extent(bytes: &[u8]) -> Extent {
 }
 
 #[cfg(test)]
-mod tests {
-    use sel4_shared_memory::host::{HostRegion, Life};
-
-    use super::*;
-
-    #[test]
-    fn a_transaction_is_there_with_all_of_its_blocks() {
-        let region = HostRegion::new(ENTRIES + 8 * ENTRY_BYTES + RECORDS * RECORD_BYTES);
-        let mut index = Index::new(region.shared_mut(&Life::endless()));
-        index.clear(8, |_| false);
-        let blocks = [(70, 2), (9, 5), (71, 3)];
-        for (block, slot) in blocks {
-            let (version, contents) = (4, 1);
-            index.set(
-                slot as usize,
-                &Entry {
-                    block,
-                    version,
-                    contents,
-                },
-            );
-        }
-        let intent = Intent {
-            version: 4,
-            seconds: 1,
-            blocks: 3,
-        };
-        assert!(!index.has(&intent, blocks.into_iter()), "no intent");
-        index.set_intent(&intent);
-        assert!(index.has(&intent, blocks.into_iter()));
-        assert!(!index.has(&intent, blocks[..2].iter().copied()));
-        assert!(!index.has(
-            &Intent {
-                version: 5,
-                ..intent
-            },
-            blocks.into_iter()
-        ));
-        index.free(5);
-        assert!(
-            !index.has(&intent, blocks.into_iter()),
-            "an entry is missing"
-        );
-        let (block, version, contents) = (9, 3, 1);
-        index.set(
-            5,
-            &Entry {
-                block,
-                version,
-                contents,
-            },
-        );
-        assert!(
-            !index.has(&intent, blocks.into_iter()),
-            "of another transaction"
-        );
-    }
-
-    fn at(version: u64) -> Progress {
-        Progress {
-            version,
-            home: version / 2,
-            position: Position {
-                head: version as u32 * 3,
-                used: 1,
-                sequence: 9,
-            },
-        }
-    }
-
-    #[test]
-    fn progress_is_the_old_one_or_the_new_one_after_every_store() {
-        for steps in 0..=5 {
-            let region = HostRegion::new(ENTRIES);
-            let mut index = Index::new(region.shared_mut(&Life::endless()));
-            index.set_progress(&at(1));
-            index.set_progress(&at(2));
-            let life = Life::of_steps(steps);
-            let mut dying = Index::new(region.shared_mut(&life));
-            assert_eq!(dying.progress(), Some(at(2)));
-            let done = life.run(|| dying.set_progress(&at(3))).is_ok();
-            let found = Index::new(region.shared_mut(&Life::endless())).progress();
-            assert_eq!(found, Some(if done { at(3) } else { at(2) }), "{steps}");
-            let index = Index::new(region.shared_mut(&Life::endless()));
-            assert_eq!(index.has_version(at(3).version), done, "{steps}");
-            assert_eq!(done, steps == 5);
-        }
-    }
-
-    #[test]
-    fn a_write_to_be_carried_out_is_there_or_not_after_every_store() {
-        let write = |number| DeferredWrite {
-            number,
-            sequence: 7,
-            inode: 12,
-            generation: 1 << 40,
-            offset: 8192,
-            length: 4096,
-            client: 3,
-            slot: 63,
-        };
-        let words = (RECORD_BYTES / 8) as u64;
-        for steps in 0..=words {
-            let region = HostRegion::new(ENTRIES + RECORDS * RECORD_BYTES);
-            let mut index = Index::new(region.shared_mut(&Life::endless()));
-            // The one in whose place the next goes has been carried out.
-            index.set_deferred(&write(1));
-            index.set_deferred(&write(64));
-            let life = Life::of_steps(steps);
-            let mut dying = Index::new(region.shared_mut(&life));
-            let done = life.run(|| dying.set_deferred(&write(65))).is_ok();
-            assert_eq!(done, steps == words);
-            let found = index.deferred();
-            let numbers: Vec<_> = found.iter().map(|write| write.number).collect();
-            let whole = [vec![1, 64], vec![64, 65], vec![64]];
-            assert!(whole.contains(&numbers) && (numbers.contains(&65) == done));
-            assert_eq!(found.last(), Some(&write(if done { 65 } else { 64 })));
-        }
-    }
-
-    #[test]
-    fn a_write_is_there_with_all_of_its_blocks() {
-        let region = HostRegion::new(ENTRIES + 8 * ENTRY_BYTES + RECORDS * RECORD_BYTES);
-        let mut index = Index::new(region.shared_mut(&Life::endless()));
-        assert_eq!(index.slots_max(), 8);
-        let write = DeferredWrite {
-            number: 5,
-            inode: 12,
-            length: 8192,
-            ..DeferredWrite::default()
-        };
-        let entry = |version, contents| Entry {
-            block: DEFERRED | 12,
-            version,
-            contents,
-        };
-        index.set(3, &entry(40, 1));
-        index.set(6, &entry(41, 2));
-        let has = |index: &Index, slots| index.has_deferred(&write, 40, slots, [1, 2].into_iter());
-        assert!(!has(&index, &[3, 6]), "no record");
-        index.set_deferred(&write);
-        assert!(has(&index, &[3, 6]));
-        assert!(!has(&index, &[6, 3]), "in another order");
-        index.free(6);
-        assert!(!has(&index, &[3, 6]), "an entry is missing");
-        index.set(6, &entry(41, 3));
-        assert!(!has(&index, &[3, 6]), "other contents");
-    }
-
-    #[test]
-    fn an_entry_is_there_or_not_after_every_store() {
-        let entry = Entry {
-            block: 77,
-            version: 0,
-            contents: 0,
-        };
-        for steps in 0..=4 {
-            let region = HostRegion::new(ENTRIES + 4 * ENTRY_BYTES);
-            let life = Life::of_steps(steps);
-            let mut dying = Index::new(region.shared_mut(&life));
-            let _ = life.run(|| {
-                dying.set(2, &entry);
-                dying.free(2);
-            });
-            let found = Index::new(region.shared_mut(&Life::endless())).get(2);
-            assert_eq!(found, Ok((steps == 3).then_some(entry)), "{steps}");
-        }
-    }
-
-    #[test]
-    fn a_flipped_bit_is_found() {
-        let region = HostRegion::new(ENTRIES + ENTRY_BYTES);
-        let mut index = Index::new(region.shared_mut(&Life::endless()));
-        let entry = Entry {
-            block: 5,
-            version: 6,
-            contents: 7,
-        };
-        index.set(0, &entry);
-        for byte in 0..ENTRY_BYTES {
-            let old = region.bytes()[ENTRIES + byte];
-            region.set_bytes(ENTRIES + byte, &[old ^ 4]);
-            assert_eq!(index.get(0), Err(BadEntry), "{byte}");
-            region.set_bytes(ENTRIES + byte, &[old]);
-        }
-        assert_eq!(index.get(0), Ok(Some(entry)));
-    }
-}
+mod tests;

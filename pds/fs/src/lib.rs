@@ -42,6 +42,7 @@ pub mod raw;
 mod reads;
 pub mod request;
 pub mod results;
+mod results_file;
 pub mod seal;
 pub mod service;
 pub mod source;

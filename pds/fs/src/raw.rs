@@ -112,6 +112,13 @@ impl<D: Disk> RawBlocks<D> {
         Ok(())
     }
 
+    /// Reads a run of blocks to where they are to lie in memory.
+    pub fn read_to(&mut self, block: u64, memory: usize, count: usize) -> Result<(), DiskError> {
+        let length = count * self.block_size;
+        let at = self.place(block, length)?;
+        self.disk.read(at, memory, length)
+    }
+
     /// Begins to write a run of blocks from where they lie in memory, which must not change until
     /// [`RawBlocks::wait`].
     pub fn write_from(&mut self, block: u64, memory: usize, count: usize) -> Result<(), DiskError> {

@@ -18,6 +18,16 @@ use crate::volume::{Volume, store_errno};
 /// Blocks that are read at once, ahead, when a file is read from its beginning to its end.
 const AHEAD_BLOCKS: u64 = 64;
 
+/// What was read by the map of its file.
+#[derive(Clone, Copy)]
+struct ByMap {
+    bytes: usize,
+    /// Slot of the last block, where that is in memory.
+    last: Option<u32>,
+    /// How many blocks of the file are in the slots behind it.
+    behind: usize,
+}
+
 impl<D: Disk> Volume<D> {
     /// Reads from a file.
     ///
@@ -32,16 +42,16 @@ impl<D: Disk> Volume<D> {
         to: &mut SharedMut,
     ) -> Result<CompletionWire, Errno> {
         let by_map = self.read_by_map(handle, offset, output, to)?;
-        let (read, follow) = match by_map {
-            Some(done) => done,
-            None => (self.read_by_ext4(handle, offset, output, to)?, 0),
+        let read = match by_map {
+            Some(done) => done.bytes,
+            None => self.read_by_ext4(handle, offset, output, to)?,
         };
         let mut completion = CompletionWire {
             value: (read as u64).into(),
             ..CompletionWire::default()
         };
-        if by_map.is_some()
-            && let Some(lease) = self.lease(handle.inode.get(), offset, read, follow)
+        if let Some(done) = by_map
+            && let Some(lease) = self.lease(handle.inode.get(), offset, &done)
         {
             lease.add_to(&mut completion);
         }
@@ -49,17 +59,18 @@ impl<D: Disk> Volume<D> {
     }
 
     /// Where a client that has the cache mapped finds what it has just read, if that is in one block, and
-    /// which of `follow` blocks behind it are the file's.
-    fn lease(&mut self, inode: u32, offset: u64, read: usize, follow: usize) -> Option<Lease> {
+    /// which of those behind it are the file's.
+    fn lease(&mut self, inode: u32, offset: u64, done: &ByMap) -> Option<Lease> {
         let size = self.superblock.block_size as u64;
-        if read == 0 || offset % size + read as u64 > size {
+        if done.bytes == 0 || offset % size + done.bytes as u64 > size {
             return None;
         }
-        let map = self.maps.get(inode)?;
-        let (block, _) = map.find(offset / size);
-        let whole = (map.size / size).saturating_sub(offset / size + 1);
-        let mut lease = self.store.borrow().lease(block?)?;
-        lease.follow = u64::min(whole, follow as u64) as u32;
+        let mut lease = self.store.borrow().lease(done.last?)?;
+        if done.behind != 0 {
+            let map = self.maps.get(inode)?;
+            let whole = (map.size / size).saturating_sub(offset / size + 1);
+            lease.follow = u64::min(whole, done.behind as u64) as u32;
+        }
         Some(lease)
     }
 
@@ -86,15 +97,14 @@ impl<D: Disk> Volume<D> {
         Ok(read)
     }
 
-    /// Bytes, and how many blocks of the file are in the slots behind that of the last one; `None` when
-    /// this file has no map.
+    /// `None` when this file has no map.
     fn read_by_map(
         &mut self,
         handle: &Handle,
         offset: u64,
         output: Output,
         to: &mut SharedMut,
-    ) -> Result<Option<(usize, usize)>, Errno> {
+    ) -> Result<Option<ByMap>, Errno> {
         let inode = self.check_handle(handle)?;
         if self.maps.get(inode).is_none() && !self.make_map(inode)? {
             return Ok(None);
@@ -107,7 +117,7 @@ impl<D: Disk> Volume<D> {
         let length = output.length.min(left);
         let is_next = [map.next, map.ahead].contains(&offset);
         let ahead = if is_next { AHEAD_BLOCKS } else { 0 };
-        let mut behind = 0;
+        let (mut behind, mut last) = (0, None);
         let mut store = self.store.borrow_mut();
         let size = store.block_size();
         let mut done = 0;
@@ -121,7 +131,9 @@ impl<D: Disk> Volume<D> {
                     let wanted = ((length - done + skip).div_ceil(size) as u64).max(ahead);
                     let run = follow.min(wanted) as usize;
                     let copied = store.copy_block(physical, run, skip, (to, place, part));
-                    let mut found = copied.map_err(store_errno)?;
+                    let copied = copied.map_err(store_errno)?;
+                    last = copied.slot;
+                    let mut found = copied.behind;
                     if found.is_none() && map.ahead == offset && part == length {
                         found = Some(store.behind(physical, follow.min(AHEAD_BLOCKS)));
                     }
@@ -131,12 +143,19 @@ impl<D: Disk> Volume<D> {
                         map.ahead = if end < map.size { end } else { 0 };
                     }
                 }
-                (None, _) => to.fill(place, part, 0),
+                (None, _) => {
+                    last = None;
+                    to.fill(place, part, 0);
+                }
             }
             done += part;
         }
         map.next = offset + length as u64;
-        Ok(Some((length, behind)))
+        Ok(Some(ByMap {
+            bytes: length,
+            last,
+            behind,
+        }))
     }
 
     /// Makes the map of a file; false when it cannot have one.

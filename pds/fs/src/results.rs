@@ -224,8 +224,8 @@ impl Results {
         store.patch_block(self.blocks[0], usage_at(client), wire.as_bytes())
     }
 
-    /// Number of the last write that was acknowledged before it was carried out, and has been since; 0: none in
-    /// this boot.
+    /// Number of the last write that was acknowledged before it was carried out, and has been since; 0:
+    /// none in this boot.
     ///
     /// # Errors
     ///

@@ -8,6 +8,8 @@
 //! and without effects, or finished with its record on the disk; [`Service::answer`] tells the two
 //! apart when a new life finds the request again.
 
+mod admission;
+
 use alloc::vec::Vec;
 use core::hint::black_box;
 
@@ -22,10 +24,11 @@ pub use crate::doubt::SecondOpinion;
 use crate::doubt::{ask_another, assert_failure, go_read_only, is_broken};
 use crate::limits::Limits;
 use crate::request::Request;
-use crate::seal::{Owner, Refusal, Refusals, Seals};
+use crate::seal::{Owner, Refusals, Seals};
 use crate::unlinked::Held;
 use crate::volume::Volume;
 use crate::whole::RecordPlace;
+use admission::{admit, refuse, unsealed};
 
 /// The regions that one client shares with us.
 #[derive(Debug)]
@@ -83,6 +86,8 @@ pub struct Service<D: Disk> {
     refusals: Refusals,
     /// This life has taken a request.
     has_answered: bool,
+    /// The last batch has left requests for the next one.
+    is_cut_short: bool,
     second_opinion: Option<SecondOpinion>,
 }
 
@@ -122,6 +127,7 @@ impl<D: Disk> Service<D> {
             seals,
             refusals: Refusals::default(),
             has_answered: false,
+            is_cut_short: false,
             second_opinion: None,
         })
     }
@@ -160,6 +166,11 @@ impl<D: Disk> Service<D> {
         self.volume
     }
 
+    /// Whether the last batch has left requests for the next one. Whoever makes a request later says so.
+    pub fn is_cut_short(&self) -> bool {
+        self.is_cut_short
+    }
+
     /// Runs one batch. Returns false when there was nothing to do.
     ///
     /// `notify` is called for each client (by its number) that has completions waiting.
@@ -167,6 +178,7 @@ impl<D: Disk> Service<D> {
         self.assert_all_completed();
         let mut finished = core::mem::take(&mut self.finished);
         let mut durable = false;
+        self.is_cut_short = false;
         // Clients take turns, so that one with many requests does not keep the others waiting.
         'batch: loop {
             let before = finished.len();
@@ -174,11 +186,13 @@ impl<D: Disk> Service<D> {
                 // A mount may leave a full group behind.
                 let is_full = !finished.is_empty() && self.group_is_full();
                 if is_full || finished.len() >= BATCH_MAX {
+                    self.is_cut_short = true;
                     break 'batch;
                 }
                 let taken = finished.iter().filter(|one| one.client == client).count();
                 let limits = self.clients[client].limits.as_ref();
                 if limits.is_some_and(|limits| taken >= limits.requests_max) {
+                    self.is_cut_short = true;
                     continue;
                 }
                 let Some((ticket, wire)) = self.clients[client].server.next_request() else {
@@ -216,11 +230,17 @@ impl<D: Disk> Service<D> {
         worked
     }
 
-    /// Does what would otherwise delay a later request. `is_quiet`: we were woken, and nobody had asked for anything.
-    pub fn idle(&mut self, is_quiet: bool) {
+    /// Whether there is something to do that would otherwise delay a later request. `is_quiet`: we were
+    /// woken, and nobody had asked for anything.
+    pub fn has_idle_work(&mut self, is_quiet: bool) -> bool {
+        let volume = self.volume.as_mut().ok();
+        volume.is_some_and(|volume| volume.read_only().is_none() && volume.has_idle_work(is_quiet))
+    }
+
+    /// Does it.
+    pub fn idle(&mut self) {
         if let Ok(volume) = &mut self.volume
-            && volume.read_only().is_none()
-            && let Err(errno) = volume.idle(is_quiet)
+            && let Err(errno) = volume.idle()
         {
             go_read_only(volume, &mut self.second_opinion, "the disk", errno);
         }
@@ -266,7 +286,15 @@ impl<D: Disk> Service<D> {
         }
         let held = self.held(&[]);
         let Ok(volume) = &mut self.volume else { return };
-        for (inode, client) in volume.unlinked_and_closed(&held) {
+        let closed = volume.unlinked_and_closed(&held);
+        // What waits may be theirs, and would be written to whoever gets their number next.
+        if !closed.is_empty()
+            && let Err(errno) = volume.carry_out_deferred()
+        {
+            log::error!("unlinked files: {errno}");
+            return;
+        }
+        for (inode, client) in closed {
             if let Err(errno) = volume.remove_one_unlinked(inode, client) {
                 log::error!("unlinked files: {errno}");
                 return;
@@ -420,34 +448,6 @@ fn failed(errno: Errno, ticket: &Ticket) -> CompletionWire {
     CompletionWire::failed(errno).decided(ticket.sequence())
 }
 
-/// Looks whether a client may do this, and finds its root folder.
-fn admit<D: Disk>(
-    volume: &mut Volume<D>,
-    number: usize,
-    client: &mut Client,
-    request: &Request,
-) -> Result<(), Errno> {
-    let limits = client.limits.as_ref().ok_or(Errno::Access)?;
-    if matches!(request, Request::Open { .. }) && open_count(&client.requests) >= limits.open_max {
-        return Err(Errno::TooManyOpen);
-    }
-    let root = match client.root {
-        Some(root) => root,
-        None => volume.root_folder(&limits.root)?,
-    };
-    client.root = Some(root);
-    volume.begin_request(number, root, limits)
-}
-
-/// How many files a client says to have open. One that says less has no use of it: only what is in its table
-/// stays when it has no name any more.
-fn open_count(requests: &SharedRef) -> usize {
-    if requests.len() < REGION_BYTES {
-        return 0;
-    }
-    requests.load_u64(AT).min(ENTRIES as u64) as usize
-}
-
 /// Adds what a client's own table says; nothing there is believed but our own seals.
 fn add_table(held: &mut Held, owner: Owner, requests: &SharedRef) {
     if requests.len() < REGION_BYTES {
@@ -457,29 +457,6 @@ fn add_table(held: &mut Held, owner: Owner, requests: &SharedRef) {
     for index in 0..end {
         held.add(owner, requests.read(entry_at(index)));
     }
-}
-
-/// Checks the handle in a request and takes its seal off. `known` is the last one that was right.
-fn unsealed(
-    request: &mut Request,
-    seals: &Seals,
-    owner: Owner,
-    known: &mut Option<Handle>,
-) -> Result<(), Refusal> {
-    if let Some((handle, rights)) = request.handle() {
-        let sealed = *handle;
-        *handle = match known {
-            Some(known) if *known == sealed => Seals::admit(owner, &sealed, rights)?,
-            _ => seals.check(owner, &sealed, rights)?,
-        };
-        *known = Some(sealed);
-    }
-    Ok(())
-}
-
-fn refuse(refusals: &mut Refusals, client: usize, refusal: Refusal) -> Errno {
-    refusals.add(client, refusal);
-    refusal.errno()
 }
 
 #[cfg(test)]

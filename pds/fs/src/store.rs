@@ -13,8 +13,8 @@
 //! 4. the disk.
 //!
 //! Contents of blocks that were allocated for them go home before their transaction (module `fresh`), and are
-//! clean once that is committed. Those of writes that are to be carried out (module `deferred`) are in slots that
-//! are no block's yet.
+//! clean once that is committed. Those of writes that are to be carried out (module `deferred`) are in
+//! slots that are no block's yet.
 //!
 //! All copies live in the memory shared with the disk, in slots of one block. What is in the slots of set 3
 //! is also said in an [`Index`] that outlives us: the next life finds everything that was committed, dirty
@@ -23,6 +23,7 @@
 //! An error of the disk while a transaction is written leaves us not knowing what is on the disk: the
 //! store then refuses everything until it is opened anew.
 
+mod counters;
 mod deferred;
 mod fresh;
 mod preserved;
@@ -42,6 +43,7 @@ use sel4_shared_memory::{Crc32c, SharedMut};
 use crate::disk::{Disk, DiskError};
 use crate::index::{Entry, Geometry, Index, Intent, Progress};
 use crate::raw::RawBlocks;
+pub use counters::Counters;
 pub use deferred::LeftBlock;
 use staged::Level;
 use table::Table;
@@ -85,7 +87,8 @@ struct Slot {
     indexed: bool,
     /// Of an earlier life: the contents are compared with the index before they are used.
     unchecked: bool,
-    /// The index says that a write that is to be carried out has put it there. So it is, until that is committed.
+    /// The index says that a write that is to be carried out has put it there. So it is, until that is
+    /// committed.
     deferred: bool,
     /// Checksum of the contents, where they are indexed.
     sum: u32,
@@ -112,31 +115,14 @@ impl Slot {
     }
 }
 
-/// Counters for the log and for tests.
+/// Where a block is that was copied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Transactions written to the journal.
-    pub commits: u64,
-    /// Blocks in them.
-    pub journal_blocks: u64,
-    /// Checkpoints.
-    pub checkpoints: u64,
-    /// Blocks written home.
-    pub home_blocks: u64,
-    /// Blocks written home before their transaction, past the journal.
-    pub fresh_blocks: u64,
-    /// Blocks found in memory.
-    pub hits: u64,
-    /// Blocks read from the disk.
-    pub misses: u64,
-    /// Blocks of an earlier life whose contents were wrong.
-    pub damaged: u64,
-    /// Transactions of an earlier life that were written again.
-    pub redone: u64,
-    /// Writes that were acknowledged before they were carried out.
-    pub deferred: u64,
-    /// How often such writes were carried out, together.
-    pub carried_out: u64,
+pub struct Copied {
+    /// Its slot, if it is in memory.
+    pub slot: Option<u32>,
+    /// If it was not, how many of those that were read with it are in the slots behind its own, in their
+    /// order.
+    pub behind: Option<usize>,
 }
 
 /// Longest run of blocks that is read or written at once.
@@ -171,6 +157,8 @@ pub struct Store<D: Disk> {
     /// Where the file system's bitmaps of blocks are, once that is known.
     bitmaps: Option<Vec<Range<u64>>>,
     failed: bool,
+    /// Enough of the log is in use for a checkpoint when no request waits.
+    log_is_full: bool,
     seconds: u64,
     counters: Counters,
     /// What the last life has left of writes that are to be carried out.
@@ -211,6 +199,7 @@ impl<D: Disk> Store<D> {
             freed_by_last: false,
             bitmaps: None,
             failed: false,
+            log_is_full: false,
             seconds: 0,
             counters: Counters::default(),
             left: Vec::new(),
@@ -363,8 +352,7 @@ impl<D: Disk> Store<D> {
     }
 
     /// Copies a part of a block to a client's region; `to` is region, place and length. When the block is not
-    /// in memory, up to `run` blocks from it on are read at once, and the answer is how many of them are in
-    /// the slots behind its own, in their order.
+    /// in memory, up to `run` blocks from it on are read at once.
     ///
     /// # Errors
     ///
@@ -375,7 +363,7 @@ impl<D: Disk> Store<D> {
         run: usize,
         skip: usize,
         to: (&mut SharedMut, usize, usize),
-    ) -> Result<Option<usize>, StoreError> {
+    ) -> Result<Copied, StoreError> {
         let (region, place, length) = to;
         let mut behind = None;
         let mut found = self.find_checked(block);
@@ -391,12 +379,15 @@ impl<D: Disk> Store<D> {
             let mut bytes = alloc::vec![0; self.block_size];
             BlockDevice::read(&mut self.raw, block, &mut bytes)?;
             region.write_bytes(place, &bytes[skip..skip + length]);
-            return Ok(None);
+            return Ok(Copied::default());
         };
         let at = self.slot_at(slot) + skip;
         let memory = self.raw.memory().as_shared_ref();
         region.copy_from(place, &memory, at, length);
-        Ok(behind)
+        Ok(Copied {
+            slot: Some(slot),
+            behind,
+        })
     }
 
     /// Brings a run of blocks that are nowhere into the cache, as far as there is room. Says how many are
@@ -411,18 +402,23 @@ impl<D: Disk> Store<D> {
         }
         self.counters.misses += slots.len() as u64;
         let size = self.block_size;
-        let read = self
-            .raw
-            .read_each(block, slots.len(), &mut |memory, index, at| {
-                let from = memory.as_shared_ref();
-                memory.copy_from(slots[index] as usize * size, &from, at, size);
-            });
+        let follows = slots.windows(2).take_while(|pair| pair[0] + 1 == pair[1]);
+        let behind = follows.count();
+        let read = match slots.first() {
+            Some(first) if behind + 1 == slots.len() => {
+                self.raw.read_to(block, *first as usize * size, slots.len())
+            }
+            _ => self
+                .raw
+                .read_each(block, slots.len(), &mut |memory, index, at| {
+                    let from = memory.as_shared_ref();
+                    memory.copy_from(slots[index] as usize * size, &from, at, size);
+                }),
+        };
         if let Err(error) = read {
             self.free.extend(slots);
             return Err(error.into());
         }
-        let follows = slots.windows(2).take_while(|pair| pair[0] + 1 == pair[1]);
-        let behind = follows.count();
         for (index, slot) in slots.into_iter().enumerate() {
             let block = block + index as u64;
             self.slots[slot as usize] = Slot::new(block, State::Clean);

@@ -10,16 +10,13 @@
 
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
-use alloc::vec;
-use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use jbd2::ReplayReport;
 use proto::fs::{Errno, Handle};
 use rsext4::{
-    Ext4, Ext4Error, Ext4ErrorKind, FileExtentState, FileExtentTarget, FileName, FilePermissions,
-    InodeInfo, InodeNumber, MountOptions, MountServices, MountedServices, MutationContext,
-    NoopObserver,
+    Ext4, Ext4Error, Ext4ErrorKind, FileName, FilePermissions, InodeInfo, InodeNumber,
+    MountOptions, MountServices, MountedServices, MutationContext, NoopObserver,
 };
 
 use crate::append::Growth;
@@ -34,7 +31,7 @@ use crate::index::Index;
 use crate::layout::Superblock;
 use crate::limits::{Share, Usage};
 use crate::mount::{self, MountError, ReadOnly};
-use crate::results::{FILE_BYTES, FILE_NAME, Results};
+use crate::results::Results;
 use crate::store::{Counters, Store, StoreError};
 use crate::unlinked::Unlinked;
 use crate::writes::Patched;
@@ -164,68 +161,6 @@ impl<D: Disk> Volume<D> {
         store.end_operation()
     }
 
-    /// Finds the file of results that an earlier life of this boot has made, and changes nothing.
-    fn find_results(ext4: &mut Mounted<D>, boot: Option<u64>) -> Result<Results, Ext4Error> {
-        let name = FileName::new(FILE_NAME)?;
-        let found = ext4.lookup_child(ext4.root_inode(), name)?;
-        if let (Some(found), Some(boot)) = (found, boot)
-            && let Some(blocks) = Self::results_blocks(ext4, found.number)?
-        {
-            return Ok(Results::to_read(found.number.raw(), blocks, boot));
-        }
-        Ok(Results::none(boot))
-    }
-
-    /// Finds the file of results, or makes it.
-    fn open_results(ext4: &mut Mounted<D>) -> Result<Results, Ext4Error> {
-        let root = ext4.root_inode();
-        let name = FileName::new(FILE_NAME)?;
-        let inode = match ext4.lookup_child(root, name)? {
-            Some(found) => found.number,
-            None => {
-                let context = MutationContext::new(0, 0, 0, 0);
-                ext4.create_regular_file(context, root, name, FilePermissions::new(0o600)?)?
-                    .number
-            }
-        };
-        if let Some(blocks) = Self::results_blocks(ext4, inode)? {
-            return Ok(Results::new(inode.raw(), blocks));
-        }
-        ext4.truncate_inode(inode, 0)?;
-        let zeros = vec![0; 4096];
-        for at in (0..FILE_BYTES).step_by(zeros.len()) {
-            ext4.write_inode(inode, at as u64, &zeros)?;
-        }
-        ext4.sync()?;
-        let blocks = Self::results_blocks(ext4, inode)?;
-        let blocks = blocks.ok_or_else(|| Ext4Error::corrupted().with_operation("results"))?;
-        Ok(Results::new(inode.raw(), blocks))
-    }
-
-    /// Where the file's blocks are; `None` when it has not all of them.
-    fn results_blocks(
-        ext4: &mut Mounted<D>,
-        inode: InodeNumber,
-    ) -> Result<Option<Vec<u64>>, Ext4Error> {
-        if ext4.inode(inode)?.size != FILE_BYTES as u64 {
-            return Ok(None);
-        }
-        let block_size = ext4.statfs().block_size;
-        let target = FileExtentTarget::Data;
-        let map = ext4.inode_extents(inode, 0, FILE_BYTES as u64, target, FILE_BYTES)?;
-        let mut blocks = Vec::new();
-        for extent in map.extents {
-            let next = blocks.len() as u64 * block_size;
-            if extent.logical_start != next || extent.state != FileExtentState::Initialized {
-                return Ok(None);
-            }
-            let first = extent.physical_start / block_size;
-            blocks.extend(first..first + extent.length.div_ceil(block_size));
-        }
-        let enough = blocks.len() as u64 * block_size >= FILE_BYTES as u64;
-        Ok(enough.then_some(blocks))
-    }
-
     /// Number of this boot of the system, to be handed to the next life.
     pub fn boot(&self) -> u64 {
         self.results.boot()
@@ -323,8 +258,15 @@ impl<D: Disk> Volume<D> {
     ///
     /// When the disk fails.
     pub fn commit(&mut self, durable: bool) -> Result<(), Errno> {
-        // What has only read changes nothing on the disk.
-        if self.store.borrow_mut().has_uncommitted() {
+        let (has_uncommitted, has_failed) = {
+            let store = self.store.borrow();
+            (store.has_uncommitted(), store.has_failed())
+        };
+        if !(has_uncommitted || has_failed || durable) {
+            // What has only read changes nothing on the disk.
+            return Ok(());
+        }
+        if has_uncommitted {
             self.assert_superblock().map_err(store_errno)?;
         }
         let mut store = self.store.borrow_mut();
@@ -360,16 +302,21 @@ impl<D: Disk> Volume<D> {
         self.store.borrow().group_percent()
     }
 
-    /// Writes committed blocks home when the log is getting full. `is_quiet`: nobody has asked for anything since
-    /// this was last called.
+    /// Whether the log is getting full, or writes have waited long enough. `is_quiet`: nobody has asked for
+    /// anything since this was last called.
+    pub fn has_idle_work(&mut self, is_quiet: bool) -> bool {
+        let waits = is_quiet && self.deferred.is_due();
+        waits || self.store.borrow().has_idle_work()
+    }
+
+    /// Carries out writes that have waited long enough, and writes committed blocks home when the log is
+    /// getting full.
     ///
     /// # Errors
     ///
     /// When the disk fails.
-    pub fn idle(&mut self, is_quiet: bool) -> Result<(), Errno> {
-        if is_quiet {
-            self.carry_out_when_quiet()?;
-        }
+    pub fn idle(&mut self) -> Result<(), Errno> {
+        self.carry_out_when_due()?;
         self.store.borrow_mut().idle().map_err(store_errno)
     }
 

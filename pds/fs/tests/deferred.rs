@@ -152,11 +152,11 @@ fn what_waits_is_carried_out_when_nobody_asks_for_anything() {
     let fs = client(&world, 0);
     let mut file = File::create(&fs, "/f").unwrap();
     file.write_all(&blocks(0, 8, 4096)).unwrap();
-    world.borrow_mut().service().idle(true);
-    assert_eq!(waiting(&world), 1);
-    world.borrow_mut().service().idle(false);
-    assert_eq!(waiting(&world), 1);
-    world.borrow_mut().service().idle(true);
+    for (is_quiet, is_due) in [(true, false), (false, false), (true, true)] {
+        let due = world.borrow_mut().service().has_idle_work(is_quiet);
+        assert_eq!((due, waiting(&world)), (is_due, 1));
+    }
+    world.borrow_mut().service().idle();
     assert_eq!(waiting(&world), 0);
     let again = World::new(world.borrow().image(), 1);
     assert!(client(&again, 0).read("/f").unwrap() == blocks(0, 8, 4096));
@@ -214,6 +214,9 @@ fn script(world: &SharedWorld) -> Vec<Vec<u8>> {
     gone.seek(SeekFrom::Start(0)).unwrap();
     gone.read_exact(&mut left).unwrap();
     assert!(left == model[2], "the file without a name");
+    // It goes while something of it waits.
+    append(&mut gone, 4, &mut model[2]);
+    drop(gone);
     append(&mut log, 4, &mut model[0]);
     model[..2].to_vec()
 }
@@ -312,7 +315,8 @@ fn a_damaged_index_loses_no_write_that_waits() {
     }
 }
 
-/// What is damaged itself is given up, and `fsync` says so, once; what was before it is there, and nothing wrong.
+/// What is damaged itself is given up, and `fsync` says so, once; what was before it is there, and nothing
+/// wrong.
 #[test]
 fn a_damaged_write_is_reported_and_not_carried_out() {
     if !image::have_tools() {
@@ -335,8 +339,8 @@ fn a_damaged_write_is_reported_and_not_carried_out() {
     image::check(&world.borrow().image(), true).unwrap();
 }
 
-/// A disk that fails: what was acknowledged can be read, in this life and in the next, and is carried out by one
-/// that finds the disk mended.
+/// A disk that fails: what was acknowledged can be read, in this life and in the next, and is carried out
+/// by one that finds the disk mended.
 #[test]
 fn a_disk_that_fails_loses_no_write_that_waits() {
     if !image::have_tools() {

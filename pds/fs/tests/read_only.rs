@@ -88,8 +88,8 @@ fn a_file_system_with_errors_is_not_written() {
 
 /// The disk begins to fail writes in the middle of the work.
 ///
-/// Returns what is there: without the last step and, of which a part may have been acknowledged, with it; and what
-/// was there when nothing waited to be carried out, as it is when the memory is gone too.
+/// Returns what is there: without the last step and, of which a part may have been acknowledged, with it;
+/// and what was there when nothing waited to be carried out, as it is when the memory is gone too.
 fn failing_from(seed: u64) -> (SharedWorld, [Tree; 3], FileSystem) {
     let mut random = Random::new(seed);
     let disk = image::make(16, &["-b", "1024", "-J", "size=1"]);

@@ -47,8 +47,8 @@ impl Test {
             Step::Append(name("d0/f0"), bytes(round ^ 1, 200_000)),
             Step::Overwrite(name("d0/f0"), 3000, bytes(round ^ 2, 9000)),
             Step::Truncate(name("d0/f0"), 40_960),
-            // This waits until the next one.
-            Step::Append(name("d0/f0"), bytes(round ^ 3, 5 * 4096)),
+            // Two requests, of which the first one waits until the second.
+            Step::Append(name("d0/f0"), bytes(round ^ 3, 64 * 4096 + 5000)),
             Step::Sync,
             Step::Truncate(name("d0/f0"), 7001),
             Step::Truncate(name("d0/f0"), 70_000),

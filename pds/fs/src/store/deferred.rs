@@ -1,12 +1,13 @@
 // Copyright 2026, The Kintsugi authors
 // SPDX-License-Identifier: BSD-2-Clause
 
-//! Slots of writes that were acknowledged and are carried out later (`crate::deferred`, decision 0079). They are
-//! entered in the index under their file and their place in it, because no block of the disk is theirs yet.
+//! Slots of writes that were acknowledged and are carried out later (`crate::deferred`, decision 0079).
+//! They are entered in the index under their file and their place in it, because no block of the disk is
+//! theirs yet.
 //!
-//! Such an entry stays until the transaction that carries the write out is committed, whatever is done with the
-//! slot meanwhile: until then the next life has to begin from it. So [`Store::release`] frees no such slot, and
-//! where its contents go through the journal, they go from a copy.
+//! Such an entry stays until the transaction that carries the write out is committed, whatever is done with
+//! the slot meanwhile: until then the next life has to begin from it. So [`Store::release`] frees no such
+//! slot, and where its contents go through the journal, they go from a copy.
 
 use crate::index::{DEFERRED, DeferredWrite};
 use crate::source::Source;
@@ -28,8 +29,8 @@ pub struct LeftBlock {
 const BLOCKS_MAX: usize = 1024;
 
 impl<D: Disk> Store<D> {
-    /// How many blocks may wait at once: an eighth of the cache, and no more than one transaction can hold, should
-    /// they have to go through the journal after all.
+    /// How many blocks may wait at once: an eighth of the cache, and no more than one transaction can hold,
+    /// should they have to go through the journal after all.
     pub fn deferred_max(&self) -> usize {
         if self.index.is_none() || self.bitmaps.is_none() || self.failed {
             return 0;
@@ -38,8 +39,8 @@ impl<D: Disk> Store<D> {
         BLOCKS_MAX.min(room).min(self.slots.len() / 8)
     }
 
-    /// Takes whole blocks for a file, from its block `logical` on; their slots are added to `slots`, also when this
-    /// fails.
+    /// Takes whole blocks for a file, from its block `logical` on; their slots are added to `slots`, also
+    /// when this fails.
     ///
     /// # Errors
     ///
@@ -72,7 +73,8 @@ impl<D: Disk> Store<D> {
     ///
     /// # Panics
     ///
-    /// When the next life would not find them: it is looked at by other code than that which has entered them.
+    /// When the next life would not find them: it is looked at by other code than that which has entered
+    /// them.
     pub fn keep_deferred(&mut self, write: &DeferredWrite, first: u64, slots: &[u32]) {
         if let Some(index) = &mut self.index {
             index.set_deferred(write);
@@ -92,7 +94,8 @@ impl<D: Disk> Store<D> {
             && index.is_some_and(|index| index.has_deferred(write, first, slots, sums))
     }
 
-    /// The writes that the last life has noted, those that it has carried out among them, and what it has left.
+    /// The writes that the last life has noted, those that it has carried out among them, and what it has
+    /// left.
     pub fn take_left(&mut self) -> (Vec<DeferredWrite>, Vec<LeftBlock>) {
         let writes = self.index.as_ref().map(Index::deferred);
         (writes.unwrap_or_default(), core::mem::take(&mut self.left))
@@ -183,8 +186,8 @@ impl<D: Disk> Store<D> {
         true
     }
 
-    /// The rest of an index of no use: what is to be carried out is nowhere else. To be called before any slot is
-    /// taken.
+    /// The rest of an index of no use: what is to be carried out is nowhere else. To be called before any
+    /// slot is taken.
     pub fn keep_all_left(&mut self) {
         let Some(index) = self.index.take() else {
             return;

@@ -72,10 +72,8 @@ impl<D: Disk> Store<D> {
     /// Whether a block that was just allocated may be written past the journal.
     pub(super) fn may_go_home(&self, block: u64) -> bool {
         let freed = self.operation.freed || self.group.freed || self.freed_by_last;
-        self.bitmaps.is_some()
-            && !(freed || self.failed)
-            && !self.is_in_a_transaction(block)
-            && !self.journal.map().contains(block)
+        let must_be_journalled = self.is_in_a_transaction(block) || self.failed || freed;
+        self.bitmaps.is_some() && !must_be_journalled && !self.journal.map().contains(block)
     }
 
     /// What is cached of a block's last owner, clean: the next life must not find it.

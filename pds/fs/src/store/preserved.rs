@@ -9,8 +9,8 @@ use crate::index::{DEFERRED, ENTRIES_AT_ONCE, entry};
 
 use super::*;
 
-/// The checksum that an entry has of its slot's contents. A block of a transaction has the journal's; all others
-/// have one that costs half as much.
+/// The checksum that an entry has of its slot's contents. A block of a transaction has the journal's; all
+/// others have one that costs half as much.
 fn contents<D: Disk>(raw: &mut RawBlocks<D>, at: usize, length: usize, journalled: bool) -> u32 {
     match journalled {
         true => raw.memory().checksum(at, length, Crc32c::new()).finish(),
@@ -82,8 +82,8 @@ impl<D: Disk> Store<D> {
         }
     }
 
-    /// Compares a slot's contents with the index. False: the slot is given up, the disk has the block; or, of a
-    /// write that is to be carried out, nobody has it.
+    /// Compares a slot's contents with the index. False: the slot is given up, the disk has the block; or,
+    /// of a write that is to be carried out, nobody has it.
     ///
     /// # Panics
     ///
@@ -114,14 +114,14 @@ impl<D: Disk> Store<D> {
         false
     }
 
-    /// Where a client that reads without us finds a block that is committed.
-    pub fn lease(&self, block: u64) -> Option<Lease> {
-        if self.operation.get(block).is_some() || self.group.get(block).is_some() {
+    /// Where a client that reads without us finds what is in a slot, if that is committed.
+    pub fn lease(&self, slot: u32) -> Option<Lease> {
+        let known = &self.slots[slot as usize];
+        let is_committed = matches!(known.state, State::Clean | State::Dirty);
+        if !is_committed || !known.indexed {
             return None;
         }
-        let slot = self.cache.get(block)? as usize;
-        let slot = self.slots[slot].indexed.then_some(slot)?;
-        self.index.as_ref()?.lease(slot)
+        self.index.as_ref()?.lease(slot as usize)
     }
 
     /// How many of the blocks behind a cached one are in the slots behind its own, of `run` with itself.

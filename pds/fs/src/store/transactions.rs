@@ -173,6 +173,7 @@ impl<D: Disk> Store<D> {
         self.counters.commits += 1;
         self.counters.journal_blocks += count as u64;
         self.version += 1;
+        self.log_is_full = self.journal.used_percent() >= IDLE_LOG_PERCENT;
         self.keep_progress();
         fault_point!("fs.after_progress");
         self.publish_group();
@@ -309,6 +310,7 @@ impl<D: Disk> Store<D> {
                 _ => StoreError::Failed,
             })?;
         self.home = self.version;
+        self.log_is_full = false;
         self.keep_progress();
         fault_point!("fs.after_checkpoint");
         for (_, slot) in &dirty {
@@ -336,13 +338,18 @@ impl<D: Disk> Store<D> {
         dirty
     }
 
-    /// Does ahead of time what would otherwise delay a later request.
+    /// Whether there is something to do ahead of time that would otherwise delay a later request.
+    pub fn has_idle_work(&self) -> bool {
+        self.log_is_full && !self.failed
+    }
+
+    /// Does it.
     ///
     /// # Errors
     ///
     /// As [`Store::checkpoint`].
     pub fn idle(&mut self) -> Result<(), StoreError> {
-        if !self.failed && self.journal.used_percent() >= IDLE_LOG_PERCENT {
+        if self.has_idle_work() {
             self.checkpoint()?;
         }
         Ok(())
