@@ -99,9 +99,7 @@ impl<D: Disk> Volume<D> {
             client: place.client as u16,
             slot: place.slot as u16,
         };
-        Ok(self
-            .note(&write, data)
-            .then(|| result(self.deferred.writes.last().unwrap_or(&write))))
+        Ok(self.note(&write, data).then(|| result(&write)))
     }
 
     /// Where a write begins that begins at the end of a file.
@@ -257,6 +255,7 @@ impl<D: Disk> Volume<D> {
         self.grow(first.inode, first.offset, Contents::Slots(slots))
     }
 
+    /// What is not met every day: see [`Self::grow`].
     fn write_slots_by_ext4(
         &mut self,
         handle: &Handle,
@@ -264,11 +263,16 @@ impl<D: Disk> Volume<D> {
         slots: &[u32],
     ) -> Result<(), Failure> {
         let size = self.superblock.block_size;
+        self.refresh().map_err(Failure::Broken)?;
+        let info = self.regular(handle)?;
+        let inode = info.number.raw();
+        self.maps.forget(inode);
+        self.settle(inode, &[offset, info.size])?;
         let mut bytes = alloc::vec![0; size];
         for (index, slot) in slots.iter().enumerate() {
             self.store.borrow_mut().read_slot(*slot, &mut bytes);
             let at = offset + (index * size) as u64;
-            self.run_write(handle, Some(at), Source::Own(&bytes))?;
+            self.write(inode, at, &bytes).map_err(Failure::Broken)?;
         }
         Ok(())
     }
