@@ -423,8 +423,10 @@ impl<D: Disk> Volume<D> {
                 deferred.is_lost = true;
             }
         }
+        let mut kept = deferred.slots.clone();
+        kept.sort_unstable();
         for LeftBlock { slot, .. } in left {
-            if !deferred.slots.contains(&slot) {
+            if kept.binary_search(&slot).is_err() {
                 store.end_deferred(slot);
             }
         }

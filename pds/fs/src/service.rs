@@ -239,10 +239,14 @@ impl<D: Disk> Service<D> {
 
     /// Does it.
     pub fn idle(&mut self) {
-        if let Ok(volume) = &mut self.volume
-            && let Err(errno) = volume.idle()
-        {
-            go_read_only(volume, &mut self.second_opinion, "the disk", errno);
+        let Ok(volume) = &mut self.volume else { return };
+        match volume.idle() {
+            Ok(()) => {}
+            Err(errno) if volume.has_failed() => {
+                go_read_only(volume, &mut self.second_opinion, "the disk", errno);
+            }
+            // What waits is tried once more, by another life or by this one.
+            Err(errno) => ask_another(&mut self.second_opinion, errno, "carry it out"),
         }
     }
 

@@ -282,6 +282,11 @@ impl<D: Disk> Volume<D> {
         }
     }
 
+    /// Whether a transaction failed.
+    pub fn has_failed(&self) -> bool {
+        self.store.borrow().has_failed()
+    }
+
     /// Whether the disk has ever said that it failed.
     pub fn disk_has_failed(&self) -> bool {
         self.store.borrow_mut().disk_has_failed()
