@@ -38,6 +38,11 @@ pub fn deliver() {
     DELIVERED.store(u64::MAX, Ordering::Relaxed);
 }
 
+/// Whether the supervisor asks with one of these bits, which the handler may or may not get.
+pub fn is_asking(bits: u64) -> bool {
+    bits & ASKING.load(Ordering::Relaxed) != 0
+}
+
 /// Tells the hook.
 pub fn tell(moment: Moment) {
     let hook = HOOK.load(Ordering::Relaxed);
@@ -50,7 +55,7 @@ pub fn tell(moment: Moment) {
 
 /// Notification bits have arrived: answers the supervisor, and returns the bits for the handler.
 pub fn received(bits: u64) -> u64 {
-    if bits & ASKING.load(Ordering::Relaxed) != 0 {
+    if is_asking(bits) {
         tell(Moment::Asked);
     }
     bits & DELIVERED.load(Ordering::Relaxed)

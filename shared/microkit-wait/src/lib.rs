@@ -69,10 +69,10 @@ mod target {
         watch::tell(Moment::Waiting(mask));
         let bits = loop {
             let all = syscalls::wait();
-            let bits = watch::received(all);
-            noted::note(bits);
+            noted::note(watch::received(all));
             let taken = noted::take(mask);
-            if taken != 0 || (bits != all && asked()) {
+            // Also where the handler hears the questions.
+            if taken != 0 || (watch::is_asking(all) && asked()) {
                 break taken;
             }
         };
