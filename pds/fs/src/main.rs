@@ -29,9 +29,7 @@ use fs_service::volume::Volume;
 use pd_setup::{channel_to, region};
 use policy::files::FilesTable;
 use proto::fs::Errno;
-use sel4_microkit::{
-    Channel, ChannelSet, DeferredAction, DeferredActionSlot, Handler, Infallible, protection_domain,
-};
+use sel4_microkit::{Channel, ChannelSet, Handler, Infallible, protection_domain};
 use sel4_shared_memory::SharedMut;
 use timer_client::Clock;
 use topology::{Region, Topology};
@@ -60,8 +58,6 @@ type Disk = BlkDisk<Blk>;
 #[protection_domain(stack_size = 0x40000, heap_size = 0x600000)]
 fn init() -> impl Handler {
     pd_setup::log();
-    // Their wake-ups are what writes that wait are carried out at, when nobody asks for anything.
-    pd_setup::hear_questions();
     let topology = pd_setup::topology();
     let clock = InodeClock::default();
     let wall_clock = topology
@@ -93,11 +89,9 @@ fn init() -> impl Handler {
         clock,
         wall_clock,
         batches: 0,
-        told: DeferredActionSlot::new(),
     };
     // Unfinished requests first, then word to everybody: a client may have notified a dead life.
     handler.serve();
-    handler.told.take();
     for client in &handler.channels {
         client.notify();
     }
@@ -115,23 +109,6 @@ struct Fs {
     wall_clock: Option<Clock>,
     /// Batches done in this life.
     batches: u64,
-    /// Word to a client that goes out with our next receive, in one system call.
-    told: DeferredActionSlot,
-}
-
-fn tell_later(told: &mut DeferredActionSlot, client: Channel) {
-    if let Some(other) = told.take().filter(|other| other.channel() != client) {
-        other.channel().notify();
-    }
-    // There was none.
-    let _ = told.defer_notify(client);
-}
-
-/// Before anything that waits.
-fn tell_now(told: &mut DeferredActionSlot) {
-    if let Some(action) = told.take() {
-        action.channel().notify();
-    }
 }
 
 impl Fs {
@@ -141,20 +118,14 @@ impl Fs {
         // Pulses say that it works; this says that it also gets done.
         pd_setup::work(1, self.batches);
         let before = self.batches;
-        let told = &mut self.told;
         while self
             .service
-            .run_batch(&mut |client| tell_later(told, channels[client]))
+            .run_batch(&mut |client| channels[client].notify())
         {
             self.batches += 1;
-            if !self.service.is_cut_short() {
-                break;
-            }
-            tell_now(told);
             pd_setup::work(1, self.batches);
         }
         if self.service.has_idle_work(self.batches == before) {
-            tell_now(told);
             self.service.idle();
         }
         pd_setup::work(0, self.batches);
@@ -171,10 +142,6 @@ impl Handler for Fs {
     fn notified(&mut self, _channels: ChannelSet) -> Result<(), Infallible> {
         self.serve();
         Ok(())
-    }
-
-    fn take_deferred_action(&mut self) -> Option<DeferredAction> {
-        self.told.take()
     }
 }
 
