@@ -86,8 +86,6 @@ pub struct Service<D: Disk> {
     refusals: Refusals,
     /// This life has taken a request.
     has_answered: bool,
-    /// The last batch has left requests for the next one.
-    is_cut_short: bool,
     second_opinion: Option<SecondOpinion>,
 }
 
@@ -127,7 +125,6 @@ impl<D: Disk> Service<D> {
             seals,
             refusals: Refusals::default(),
             has_answered: false,
-            is_cut_short: false,
             second_opinion: None,
         })
     }
@@ -166,11 +163,6 @@ impl<D: Disk> Service<D> {
         self.volume
     }
 
-    /// Whether the last batch has left requests for the next one. Whoever makes a request later says so.
-    pub fn is_cut_short(&self) -> bool {
-        self.is_cut_short
-    }
-
     /// Runs one batch. Returns false when there was nothing to do.
     ///
     /// `notify` is called for each client (by its number) that has completions waiting.
@@ -178,7 +170,6 @@ impl<D: Disk> Service<D> {
         self.assert_all_completed();
         let mut finished = core::mem::take(&mut self.finished);
         let mut durable = false;
-        self.is_cut_short = false;
         // Clients take turns, so that one with many requests does not keep the others waiting.
         'batch: loop {
             let before = finished.len();
@@ -186,13 +177,11 @@ impl<D: Disk> Service<D> {
                 // A mount may leave a full group behind.
                 let is_full = !finished.is_empty() && self.group_is_full();
                 if is_full || finished.len() >= BATCH_MAX {
-                    self.is_cut_short = true;
                     break 'batch;
                 }
                 let taken = finished.iter().filter(|one| one.client == client).count();
                 let limits = self.clients[client].limits.as_ref();
                 if limits.is_some_and(|limits| taken >= limits.requests_max) {
-                    self.is_cut_short = true;
                     continue;
                 }
                 let Some((ticket, wire)) = self.clients[client].server.next_request() else {
