@@ -165,7 +165,7 @@ impl<D: Disk> Service<D> {
 
     /// Runs one batch. Returns false when there was nothing to do.
     ///
-    /// `notify` is called for each client (by its number) that has completions waiting.
+    /// `notify` is called for each client (by its number) that waits for completions which are there now.
     pub fn run_batch(&mut self, notify: &mut dyn FnMut(usize)) -> bool {
         self.assert_all_completed();
         let mut finished = core::mem::take(&mut self.finished);
@@ -342,8 +342,8 @@ impl<D: Disk> Service<D> {
             self.notify |= 1 << one.client;
             fault_point!("fs.after_complete");
         }
-        for client in 0..self.clients.len() {
-            if self.notify & (1 << client) != 0 {
+        for (client, regions) in self.clients.iter().enumerate() {
+            if self.notify & (1 << client) != 0 && regions.server.wants_notification() {
                 notify(client);
             }
         }

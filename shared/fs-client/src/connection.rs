@@ -49,8 +49,10 @@ impl Connection {
         peer: Box<dyn Peer>,
     ) -> Result<(Self, OpenFiles), AttachError> {
         let (requests, open) = OpenFiles::attach(regions.requests);
+        let mut table = Client::attach(requests, regions.completions)?;
+        table.suppress_notifications();
         let connection = Self {
-            table: Client::attach(requests, regions.completions)?,
+            table,
             output: regions.output,
             input: regions.input,
             peer,
@@ -150,24 +152,31 @@ impl Connection {
             match self.table.submit(request) {
                 Ok(slot) => return slot,
                 // Cannot be with one request at a time, but then waiting is what helps.
-                Err(Full) => self.wait_for_any(),
+                Err(Full) => _ = self.next_completion(),
             }
         }
     }
 
     fn wait_for(&mut self, slot: Slot) -> CompletionWire {
         loop {
-            while let Some((found, _, completion)) = self.table.next_completion() {
-                if found == slot {
-                    return completion;
-                }
+            let (found, completion) = self.next_completion();
+            if found == slot {
+                return completion;
             }
-            self.peer.wait_or(&mut || self.table.remind());
         }
     }
 
-    fn wait_for_any(&mut self) {
-        while self.table.next_completion().is_none() {
+    fn next_completion(&mut self) -> (Slot, CompletionWire) {
+        // A service of a higher priority has answered before `notify` returned.
+        if let Some((slot, _, completion)) = self.table.next_completion() {
+            return (slot, completion);
+        }
+        self.table.request_notifications();
+        loop {
+            if let Some((slot, _, completion)) = self.table.next_completion() {
+                self.table.suppress_notifications();
+                return (slot, completion);
+            }
             self.peer.wait_or(&mut || self.table.remind());
         }
     }
@@ -179,7 +188,7 @@ impl Connection {
         }
         self.peer.notify();
         while self.table.outstanding_count() != 0 {
-            self.wait_for_any();
+            self.next_completion();
         }
     }
 }

@@ -10,6 +10,7 @@
 //! | 0 | header: magic, version, geometry, CRC-32C. Written once, when the region is formatted |
 //! | 40 | the writer's epoch and its CRC-32C in one word |
 //! | 48 | server: the request that it is busy with, sequence number and slot, or 0 |
+//! | 56 | client: [`LOOKING`] while it needs no notifications |
 //! | 64 | tail of the ring of hints |
 //! | 128 | ring of hints: 64 slot numbers of one byte |
 //! | 256 | slots |
@@ -20,7 +21,11 @@
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::size_of;
+#[cfg(not(loom))]
+pub(crate) use core::sync::atomic::{Ordering, fence};
 
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{Ordering, fence};
 use sel4_shared_memory::{Crc32c, SharedMut, SharedRef};
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -35,6 +40,7 @@ const VERSION: u16 = 1;
 
 pub(crate) const EPOCH: usize = 40;
 pub(crate) const IN_HAND: usize = 48;
+pub(crate) const NOTIFICATIONS: usize = 56;
 pub(crate) const TAIL: usize = 64;
 pub(crate) const RING: usize = 128;
 const FIRST_SLOT: usize = 256;
@@ -42,6 +48,9 @@ const SLOT_HEADER: usize = 16;
 const CRC_IN_SLOT: usize = 8;
 const ATTEMPTS_IN_SLOT: usize = 12;
 const CACHE_LINE: usize = 64;
+
+/// The client looks for completions itself. Anything else, as damage leaves it, asks for notifications.
+pub(crate) const LOOKING: u64 = u64::from_le_bytes(*b"KtgLooks");
 
 /// Says which of the two regions a header belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

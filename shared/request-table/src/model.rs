@@ -99,3 +99,28 @@ fn one_slot_used_again() {
 fn two_slots() {
     check(2, 2, two_requests);
 }
+
+/// Who waits for a completion that is there has been told of it.
+#[test]
+fn notifications_on_request() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(4);
+    model.max_branches = 10_000;
+    model.check(|| {
+        let len = Layout::<Body>::of(1).region_bytes();
+        let (requests, completions) = (ModelRegion::new(len), ModelRegion::new(len));
+        let mut client: TestClient =
+            Client::attach_with(requests.shared_mut(), completions.shared_ref(), 1).unwrap();
+        let mut server: TestServer =
+            Server::attach_with(requests.shared_ref(), completions.shared_mut(), 0, 1).unwrap();
+        client.suppress_notifications();
+        assert!(submit(&mut client, 1));
+        let server = thread::spawn(move || {
+            assert!(serve(&mut server), "it was submitted before");
+            server.wants_notification()
+        });
+        client.request_notifications();
+        let waits = !consume(&mut client);
+        assert!(server.join().unwrap() || !waits);
+    });
+}

@@ -7,7 +7,8 @@ use sel4_shared_memory::{SharedMut, SharedRef};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::layout::{
-    AttachError, IN_HAND, Layout, Role, SLOTS, Slot, Stamp, load_epoch, slots_of, store_epoch,
+    AttachError, IN_HAND, LOOKING, Layout, NOTIFICATIONS, Ordering, Role, SLOTS, Slot, Stamp,
+    fence, load_epoch, slots_of, store_epoch,
 };
 use crate::ring::{Hint, RingReader, RingWriter};
 use crate::whole::Whole;
@@ -387,7 +388,7 @@ where
         counts
     }
 
-    /// Completes a request. The caller then notifies the client.
+    /// Completes a request. The caller then notifies the client, if it [wants that](Self::wants_notification).
     #[inline]
     pub fn complete(&mut self, ticket: Ticket, completion: &C) {
         let (slot, stamp) = (ticket.slot(), ticket.stamp);
@@ -401,6 +402,15 @@ where
         self.hints_out.push(&mut self.completions, slot);
         self.completed = self.completed.wrapping_add(1);
         self.put_down();
+    }
+
+    /// Whether the client is to be notified of what was completed. To be asked after that.
+    #[inline]
+    #[must_use]
+    pub fn wants_notification(&self) -> bool {
+        // See `Client::request_notifications`.
+        fence(Ordering::SeqCst);
+        self.requests.load_u64(NOTIFICATIONS) != LOOKING
     }
 
     /// Takes back all tickets that are out: the requests come again, in the order in which they were

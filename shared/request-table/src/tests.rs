@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use sel4_shared_memory::host::{Died, HostRegion, Life};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::layout::{Layout, TAIL};
+use crate::layout::{LOOKING, Layout, NOTIFICATIONS, TAIL};
 use crate::{AttachError, Client, Full, SLOTS, Server, Slot, Ticket, Whole, region_bytes};
 
 type Request = [u8; 24];
@@ -250,6 +250,31 @@ fn a_new_life_knows_whom_the_last_one_may_not_have_told() {
     let mut server = world.server(&Life::endless());
     assert!(world.take(&mut server));
     assert!(!server.take_untold());
+}
+
+#[test]
+fn only_who_says_that_it_looks_is_not_notified() {
+    let mut world = World::new(4);
+    let server = world.server(&Life::endless());
+    assert!(server.wants_notification(), "nobody is there yet");
+    let mut client = world.client(&Life::endless());
+    assert!(server.wants_notification());
+    client.suppress_notifications();
+    assert!(!server.wants_notification());
+    for bit in 0..64 {
+        let word = LOOKING ^ 1 << bit;
+        world
+            .requests
+            .shared_mut(&Life::endless())
+            .store_u64(NOTIFICATIONS, word);
+        assert!(server.wants_notification(), "damaged bit {bit}");
+    }
+    client.suppress_notifications();
+    client.request_notifications();
+    assert!(server.wants_notification());
+    client.suppress_notifications();
+    world.client(&Life::endless());
+    assert!(server.wants_notification(), "another life has not said it");
 }
 
 #[test]

@@ -77,6 +77,8 @@ pub struct World {
     boot: Option<u64>,
     pub life: Life,
     pub lives: u32,
+    /// Clients that the service has notified, as bits.
+    told: u64,
     /// Requests that were answered from the record, by lives that have ended.
     pub recorded: u64,
     /// Transactions that a life found complete and wrote again, by lives that have ended.
@@ -104,6 +106,7 @@ impl World {
             boot: None,
             life: Life::endless(),
             lives: 0,
+            told: 0,
             recorded: 0,
             redone: 0,
             limits: None,
@@ -117,6 +120,8 @@ impl World {
         let life = self.life.clone();
         let epoch = self.lives;
         self.lives += 1;
+        // What the last one has not told is told by this one.
+        self.told = u64::MAX;
         let disk = SimDisk::new(&self.media, &self.memory, &life);
         let links = self.links.clone();
         let limits = self.limits.clone();
@@ -161,7 +166,8 @@ impl World {
             }
             let life = self.life.clone();
             let service = self.service.as_mut().expect("it has begun");
-            let worked = life.run(|| service.run_batch(&mut |_| ()));
+            let told = &mut self.told;
+            let worked = life.run(|| service.run_batch(&mut |client| *told |= 1 << client));
             match worked {
                 Ok(true) => {}
                 Ok(false) => return,
@@ -206,13 +212,18 @@ impl World {
 
 struct WorldPeer {
     world: SharedWorld,
+    number: usize,
 }
 
 impl Peer for WorldPeer {
     fn notify(&mut self) {}
 
     fn wait(&mut self) {
-        self.world.borrow_mut().run();
+        let mut world = self.world.borrow_mut();
+        let bit = 1 << self.number;
+        world.told &= !bit;
+        world.run();
+        assert!(world.told & bit != 0, "nobody wakes client {}", self.number);
     }
 }
 
@@ -221,6 +232,7 @@ pub fn client(world: &SharedWorld, number: usize) -> FileSystem {
     let regions = world.borrow().links[number].client_side();
     let peer = WorldPeer {
         world: Rc::clone(world),
+        number,
     };
     FileSystem::attach(regions, peer).expect("the regions are large enough")
 }
