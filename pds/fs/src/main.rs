@@ -58,6 +58,8 @@ type Disk = BlkDisk<Blk>;
 #[protection_domain(stack_size = 0x40000, heap_size = 0x600000)]
 fn init() -> impl Handler {
     pd_setup::log();
+    // Their wake-ups are what writes that wait are carried out at, when nobody asks for anything.
+    pd_setup::hear_questions();
     let topology = pd_setup::topology();
     let clock = InodeClock::default();
     let wall_clock = topology
