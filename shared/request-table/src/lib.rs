@@ -30,6 +30,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod counts;
 #[cfg(not(loom))]
 pub mod inspect;
 mod layout;

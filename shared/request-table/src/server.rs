@@ -6,6 +6,9 @@
 use sel4_shared_memory::{SharedMut, SharedRef};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+use crate::counts::{
+    ATTEMPTS, COUNTS, COUNTS_BITS, DEATHS_SHIFT, MAY_HAVE_RUN, SLOT_SHIFT, blame, in_hand, whose,
+};
 use crate::layout::{
     AttachError, IN_HAND, LOOKING, Layout, NOTIFICATIONS, Ordering, Role, SLOTS, Slot, Stamp,
     fence, load_epoch, slots_of, store_epoch,
@@ -388,7 +391,7 @@ where
         counts
     }
 
-    /// Completes a request. The caller then notifies the client, if it [wants that](Self::wants_notification).
+    /// Completes a request. The caller notifies the client, if it [wants that](Self::wants_notification).
     #[inline]
     pub fn complete(&mut self, ticket: Ticket, completion: &C) {
         let (slot, stamp) = (ticket.slot(), ticket.stamp);
@@ -459,47 +462,6 @@ where
     }
 }
 
-/// The word that names a request in hand: never 0, as sequence numbers begin at 1.
-#[inline]
-fn in_hand(stamp: Stamp, slot: Slot) -> u64 {
-    stamp.sequence() << 8 | slot.index() as u64
-}
-
 /// So often the completion of one request is lost in one life before that life ends: others than
 /// ourselves do no such thing twice.
 const LOST_MAX: u8 = 3;
-
-/// Of a request's two counts, lives that took it; the other 8 bits are the deaths with it in hand.
-const ATTEMPTS: u32 = 0xff;
-const DEATHS_SHIFT: u32 = 8;
-const COUNTS_BITS: u32 = 16;
-const COUNTS: u32 = (1 << COUNTS_BITS) - 1;
-/// In a ticket, beside its counts.
-const MAY_HAVE_RUN: u32 = 1 << COUNTS_BITS;
-const SLOT_SHIFT: u32 = COUNTS_BITS + 1;
-
-/// Whose counts they are: 16 bits of the sequence number. Every request that is taken overwrites
-/// what its slot's last one left, so that a mistake would need 65,535 others to pass by untaken.
-fn whose(stamp: Stamp) -> u32 {
-    stamp.sequence() as u32 & COUNTS
-}
-
-/// Counts the death of the last life against the request that it had in hand.
-///
-/// Whoever dies in between forgets the blame, rather than count it twice.
-fn blame<C>(completions: &mut SharedMut, layout: Layout<C>) {
-    let word = completions.load_u64(IN_HAND);
-    completions.store_u64(IN_HAND, 0);
-    let index = (word & 0xff) as usize;
-    if word == 0 || index >= layout.slots {
-        return;
-    }
-    let stamp = Stamp::pending(word >> 8);
-    let at = layout.attempts(Slot::new(index));
-    let counts = completions.load_u32(at);
-    // It was counted when it was taken: otherwise the word is damaged, and nobody is to blame.
-    let known = counts >> COUNTS_BITS == whose(stamp);
-    if known && counts & COUNTS < COUNTS - ATTEMPTS {
-        completions.store_u32(at, counts + (1 << DEATHS_SHIFT));
-    }
-}
