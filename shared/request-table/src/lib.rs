@@ -12,6 +12,7 @@
 //!   a good checksum. A server that starts anew is given every unfinished request again.
 //! - Each side also has a ring of slot numbers, which says where to look. It is only a hint: a ring
 //!   that is lost, torn or wrong costs a look at the whole table.
+//! - Each side notifies the other, but for a client that says that it looks for itself (decision 0080).
 //!
 //! What holds whatever dies between whichever two stores:
 //! - A client that lives gets each of its completions exactly once.
