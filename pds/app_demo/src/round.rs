@@ -55,6 +55,10 @@ const CUT_TO: u64 = 5_001;
 /// Size of a file that is written over in place, and of a piece of that.
 const OVER_BYTES: u64 = 24_576;
 const OVER_PIECE_BYTES: u64 = 3_000;
+/// Size of a file that grows by whole blocks, and of a piece of that: the file service acknowledges such a
+/// piece and carries it out later (docs/decisions/0079).
+const GROWN_BYTES: u64 = 65_536;
+const GROWN_PIECE_BYTES: usize = 16_384;
 /// Size of the files that are given other names.
 const NAMED_BYTES: u64 = 9_000;
 
@@ -117,6 +121,7 @@ pub fn write<S: Service>(work: &mut Work<S>, round: u32, shape: &Shape) -> Resul
     };
     plain_files(work, &mut left, &nested, shape.sizes)?;
     append(work, &mut left, &join(&folder, "log"), shape.lines)?;
+    grow(work, &mut left, &join(&folder, "grown"))?;
     rename(work, &mut left, &folder)?;
     cut(work, &mut left, &join(&folder, "cut"))?;
     write_over(work, &mut left, &join(&folder, "over"))?;
@@ -127,13 +132,22 @@ pub fn write<S: Service>(work: &mut Work<S>, round: u32, shape: &Shape) -> Resul
 
 /// Makes a file and writes the first `size` bytes of the stream into it.
 fn make<S: Service>(work: &mut Work<S>, path: &str, size: u64) -> Result<(File, u64), Failure> {
+    make_in_pieces(work, path, size, PIECE_BYTES)
+}
+
+fn make_in_pieces<S: Service>(
+    work: &mut Work<S>,
+    path: &str,
+    size: u64,
+    piece_bytes: usize,
+) -> Result<(File, u64), Failure> {
     let seed = content::seed(path);
     let options = OpenOptions::new().write(true).create_new(true);
     let mut file = work.run("create", path, |files| options.open(files, path))?;
-    let mut buffer = vec![0; PIECE_BYTES];
+    let mut buffer = vec![0; piece_bytes];
     let mut offset = 0;
     while offset < size {
-        let piece = &mut buffer[..PIECE_BYTES.min((size - offset) as usize)];
+        let piece = &mut buffer[..piece_bytes.min((size - offset) as usize)];
         content::fill(seed, offset, piece);
         work.run("write", path, |_| file.write_all(piece))?;
         offset += piece.len() as u64;
@@ -180,6 +194,12 @@ fn append<S: Service>(
     }
     work.tally.bytes_written += size;
     left.add(path, size, seed);
+    Ok(())
+}
+
+fn grow<S: Service>(work: &mut Work<S>, left: &mut Left, path: &str) -> Result<(), Failure> {
+    let (_, seed) = make_in_pieces(work, path, GROWN_BYTES, GROWN_PIECE_BYTES)?;
+    left.add(path, GROWN_BYTES, seed);
     Ok(())
 }
 
