@@ -236,7 +236,7 @@ proptest! {
         for (sector, offset, bytes, kind) in requests {
             // Some near the end, where it matters.
             let sector = if kind & 1 == 0 { sector % 120 } else { sector };
-            let piece = segment(offset & !511, bytes % 0x2000 & !511);
+            let piece = segment(offset & !511, (bytes % 0x2000) & !511);
             let wire = match kind {
                 0..5 => RequestWire::write(sector, piece),
                 5 => RequestWire::sectors(Operation::WriteZeroes, sector, bytes),

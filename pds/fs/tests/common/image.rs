@@ -14,7 +14,7 @@ pub struct TempFile(pub PathBuf);
 
 impl TempFile {
     /// A name that nobody has.
-    pub fn new() -> Self {
+    pub fn fresh() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("kintsugi-fs-{}-{number}", std::process::id());
@@ -30,7 +30,7 @@ impl TempFile {
 
     /// A file of these bytes.
     pub fn with(bytes: &[u8]) -> Self {
-        let file = Self::new();
+        let file = Self::fresh();
         fs::write(&file.0, bytes).expect("the temporary folder is writable");
         file
     }
@@ -70,7 +70,7 @@ fn run(command: &mut Command) -> Output {
 
 /// An empty ext4, made by `mke2fs -t ext4` with more arguments.
 pub fn make(megabytes: u64, arguments: &[&str]) -> Vec<u8> {
-    let file = TempFile::new();
+    let file = TempFile::fresh();
     let path = fs::File::create(&file.0).expect("the temporary folder is writable");
     path.set_len(megabytes << 20).expect("there is room");
     // A fixed UUID and hash seed, so that a failing seed fails again.
@@ -134,7 +134,7 @@ fn is_complaint(line: &str) -> bool {
 
 /// Reads a file with debugfs.
 pub fn read(image: &Path, path: &str) -> Vec<u8> {
-    let file = TempFile::new();
+    let file = TempFile::fresh();
     let request = format!("dump \"{path}\" {}", file.0.display());
     let output = run(tool("debugfs").args(["-R", &request]).arg(image));
     assert!(output.status.success());

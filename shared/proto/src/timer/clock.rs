@@ -361,7 +361,8 @@ mod tests {
             };
             let alarm = clock.ticks_after(ticks, delta);
             prop_assert!(alarm >= ticks);
-            let waited = u128::from(alarm - ticks) * u128::from(clock.ns_per_tick) >> SCALE_SHIFT;
+            let waited =
+                (u128::from(alarm - ticks) * u128::from(clock.ns_per_tick)) >> SCALE_SHIFT;
             let wanted = u128::from(delta.min(u64::from(u32::MAX)));
             let slack = u128::from(NS_PER_SECOND.div_ceil(frequency)) + 1;
             prop_assert!(waited <= wanted + slack, "{waited} {wanted}");
