@@ -5,7 +5,7 @@
 
 use proto::fs::direct::Lease;
 
-use crate::index::{DEFERRED, ENTRIES_AT_ONCE, entry};
+use crate::index::{DEFERRED, ENTRIES_AT_ONCE, WordsOfEntry, entry};
 
 use super::*;
 
@@ -16,6 +16,15 @@ fn contents<D: Disk>(raw: &mut RawBlocks<D>, at: usize, length: usize, journalle
         true => raw.memory().checksum(at, length, Crc32c::new()).finish(),
         false => raw.memory().block_sum(at, length),
     }
+}
+
+/// What decides what an entry of an earlier life is worth.
+#[derive(Clone, Copy)]
+struct Known {
+    /// The last transaction that is at home.
+    home: u64,
+    /// The one after the last committed one was complete.
+    has_next: bool,
 }
 
 impl<D: Disk> Store<D> {
@@ -200,56 +209,27 @@ impl<D: Disk> Store<D> {
         Ok(store)
     }
 
+    // Most of what a restart takes: in a function of its own the compiler keeps the loop in registers.
+    #[inline(never)]
     fn take_entries(&mut self, index: &mut Index) -> Option<()> {
         let next = self.version + 1;
         let intent = index.intent().filter(|intent| intent.version == next);
+        let known = Known {
+            home: self.home.min(self.version),
+            has_next: intent.is_some(),
+        };
         self.free.clear();
-        let mut some = [[0; 3]; ENTRIES_AT_ONCE];
-        let mut known_from = self.slots.len();
-        for slot in (0..self.slots.len() as u32).rev() {
-            if (slot as usize) < known_from && self.slots.len() >= ENTRIES_AT_ONCE {
-                known_from = (slot as usize + 1).saturating_sub(ENTRIES_AT_ONCE);
-                some = index.get_some(known_from);
+        let mut end = self.slots.len();
+        while let Some(first) = end.checked_sub(ENTRIES_AT_ONCE) {
+            let some = index.get_some(first);
+            for (place, words) in some.into_iter().enumerate().rev() {
+                self.take_entry(index, (first + place) as u32, words, known)?;
             }
-            let words = match (slot as usize).checked_sub(known_from) {
-                Some(place) => some[place],
-                None => index.words(slot as usize),
-            };
-            let entry = entry(words).ok()?;
-            if let Some(entry) = &entry
-                && self.keep_left(slot, entry)
-            {
-                continue;
-            }
-            let Some(entry) = entry.filter(|entry| entry.block < self.blocks) else {
-                self.free.push(slot);
-                continue;
-            };
-            let state = match entry.version {
-                version if version == next && intent.is_some() => State::Staged,
-                version if version > self.version => State::Free,
-                version if version > self.home => State::Dirty,
-                _ => State::Clean,
-            };
-            let other = match state {
-                State::Free => {
-                    index.free(slot as usize);
-                    self.free.push(slot);
-                    continue;
-                }
-                State::Staged => self.group.journalled.insert(entry.block, slot),
-                _ => self.cache.insert(entry.block, slot),
-            };
-            self.dirty += usize::from(state == State::Dirty);
-            self.slots[slot as usize] = Slot {
-                indexed: true,
-                unchecked: true,
-                sum: entry.contents,
-                ..Slot::new(entry.block, state)
-            };
-            if let Some(other) = other {
-                self.keep_newer(index, other, slot)?;
-            }
+            end = first;
+        }
+        for slot in (0..end).rev() {
+            let words = index.words(slot);
+            self.take_entry(index, slot as u32, words, known)?;
         }
         // Whether it has freed anything, nobody knows.
         self.group.freed = !self.group.is_empty();
@@ -259,8 +239,75 @@ impl<D: Disk> Store<D> {
         complete.then_some(())
     }
 
+    #[inline(always)]
+    fn take_entry(
+        &mut self,
+        index: &mut Index,
+        slot: u32,
+        words: WordsOfEntry,
+        known: Known,
+    ) -> Option<()> {
+        let Some(entry) = entry(words).ok()? else {
+            self.free.push(slot);
+            return Some(());
+        };
+        if entry.block < self.blocks && entry.version <= known.home {
+            return self.keep(index, slot, &entry, State::Clean);
+        }
+        self.take_rare_entry(index, slot, &entry, known)
+    }
+
+    /// One that is not clean.
+    #[inline(never)]
+    fn take_rare_entry(
+        &mut self,
+        index: &mut Index,
+        slot: u32,
+        entry: &Entry,
+        known: Known,
+    ) -> Option<()> {
+        if self.keep_left(slot, entry) {
+            return Some(());
+        }
+        if entry.block >= self.blocks {
+            self.free.push(slot);
+            return Some(());
+        }
+        let next = self.version + 1;
+        let state = match entry.version {
+            version if version == next && known.has_next => State::Staged,
+            version if version > self.version => {
+                index.free(slot as usize);
+                self.free.push(slot);
+                return Some(());
+            }
+            _ => State::Dirty,
+        };
+        self.keep(index, slot, entry, state)
+    }
+
+    #[inline(always)]
+    fn keep(&mut self, index: &mut Index, slot: u32, entry: &Entry, state: State) -> Option<()> {
+        let other = match state {
+            State::Staged => self.group.journalled.insert(entry.block, slot),
+            _ => self.cache.insert(entry.block, slot),
+        };
+        self.dirty += usize::from(state == State::Dirty);
+        self.slots[slot as usize] = Slot {
+            indexed: true,
+            unchecked: true,
+            sum: entry.contents,
+            ..Slot::new(entry.block, state)
+        };
+        match other {
+            None => Some(()),
+            Some(other) => self.keep_newer(index, other, slot),
+        }
+    }
+
     /// Of two slots that have the same block, the second of which has just taken its place, gives up the one
     /// with the older transaction.
+    #[cold]
     fn keep_newer(&mut self, index: &mut Index, first: u32, second: u32) -> Option<()> {
         let version = |slot: u32| Some(index.get(slot as usize).ok()??.version);
         let (old, kept) = if version(first)? < version(second)? {

@@ -11,13 +11,11 @@ use alloc::vec::Vec;
 
 /// A map from block to slot for as many blocks as there are slots.
 ///
-/// Two arrays of zeros: those are made in no time.
+/// An array of zeros: that is made in no time.
 #[derive(Debug)]
 pub struct Table {
-    /// For each cell, its slot and one; 0: it is free.
-    slots: Vec<u32>,
-    /// For each cell that is not free, its block.
-    blocks: Vec<u64>,
+    /// Block and slot, and one to that; 0: the cell is free.
+    cells: Vec<[u64; 2]>,
     mask: usize,
     shift: u32,
 }
@@ -27,8 +25,7 @@ impl Table {
     pub fn new(slots: usize) -> Self {
         let cells = (slots.max(1) * 2).next_power_of_two();
         Self {
-            slots: vec![0; cells],
-            blocks: vec![0; cells],
+            cells: vec![[0; 2]; cells],
             mask: cells - 1,
             shift: u64::BITS - cells.ilog2(),
         }
@@ -44,49 +41,56 @@ impl Table {
     #[inline]
     fn cell(&self, block: u64) -> usize {
         let mut at = self.home(block);
-        while self.slots[at] != 0 && self.blocks[at] != block {
+        loop {
+            let [other, and_one] = self.cells[at];
+            if and_one == 0 || other == block {
+                return at;
+            }
             at = (at + 1) & self.mask;
         }
-        at
     }
 
     /// The slot of a block.
     #[inline]
     pub fn get(&self, block: u64) -> Option<u32> {
-        self.slots[self.cell(block)].checked_sub(1)
+        slot(self.cells[self.cell(block)])
     }
 
     /// Sets the slot of a block; returns the one that it had.
     #[inline]
-    pub fn insert(&mut self, block: u64, slot: u32) -> Option<u32> {
+    pub fn insert(&mut self, block: u64, new: u32) -> Option<u32> {
         let at = self.cell(block);
-        self.blocks[at] = block;
-        core::mem::replace(&mut self.slots[at], slot + 1).checked_sub(1)
+        let cell = [block, u64::from(new) + 1];
+        slot(core::mem::replace(&mut self.cells[at], cell))
     }
 
     /// Forgets a block.
     pub fn remove(&mut self, block: u64) {
         let mut hole = self.cell(block);
-        if self.slots[hole] == 0 {
+        if self.cells[hole][1] == 0 {
             return;
         }
         // Later cells of the run move up, unless that would put them before their home.
         let mut at = hole;
         loop {
             at = (at + 1) & self.mask;
-            let (other, slot) = (self.blocks[at], self.slots[at]);
-            if slot == 0 {
+            let cell = self.cells[at];
+            if cell[1] == 0 {
                 break;
             }
-            let distance = at.wrapping_sub(self.home(other)) & self.mask;
+            let distance = at.wrapping_sub(self.home(cell[0])) & self.mask;
             if distance >= at.wrapping_sub(hole) & self.mask {
-                self.blocks[hole] = other;
-                self.slots[hole] = slot;
+                self.cells[hole] = cell;
                 hole = at;
             }
         }
-        self.slots[hole] = 0;
+        self.cells[hole] = [0; 2];
     }
+}
+
+#[inline]
+fn slot([_, and_one]: [u64; 2]) -> Option<u32> {
+    and_one.checked_sub(1).map(|slot| slot as u32)
 }
 
 #[cfg(test)]
