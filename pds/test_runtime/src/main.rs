@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 
 //! A test PD: checks on the target what the host cannot run, the runtime's memory functions, the ones for
-//! shared memory (`shared.rs`) and the delivery of notifications to a PD that waits inside its `init`.
+//! shared memory (`shared.rs`) and the delivery of notifications to a PD that waits inside its `init`, with
+//! the action that its handler puts off then.
 //!
 //! system.xml runs the program twice; `signaller` is the one that signals.
 
@@ -18,7 +19,10 @@ use alloc::{vec, vec::Vec};
 use core::hint::black_box;
 
 use log::info;
-use sel4_microkit::{Channel, ChannelSet, Handler, Infallible, pd_name, protection_domain};
+use sel4_microkit::{
+    Channel, ChannelSet, DeferredAction, DeferredActionSlot, Handler, Infallible, pd_name,
+    protection_domain,
+};
 
 /// What `init` waits for.
 const AWAITED: Channel = Channel::new(2);
@@ -44,10 +48,14 @@ fn init() -> impl Handler {
         info!("shared memory: {} checks passed", shared::checks());
         microkit_wait::wait_for(AWAITED);
     }
-    Runtime
+    Runtime {
+        answer: DeferredActionSlot::new(),
+    }
 }
 
-struct Runtime;
+struct Runtime {
+    answer: DeferredActionSlot,
+}
 
 impl Handler for Runtime {
     type Error = Infallible;
@@ -55,9 +63,18 @@ impl Handler for Runtime {
     fn notified(&mut self, channels: ChannelSet) -> Result<(), Infallible> {
         for channel in channels.iter() {
             assert!(channel == OTHER, "a bit that `init` has taken came again");
+            if pd_name() == Ok("signaller") {
+                info!("KINTSUGI|PASS what the handler of that put off was done");
+                continue;
+            }
             info!("KINTSUGI|PASS what came while init waited was delivered");
+            assert!(self.answer.defer_notify(OTHER).is_ok(), "there is none yet");
         }
         Ok(())
+    }
+
+    fn take_deferred_action(&mut self) -> Option<DeferredAction> {
+        self.answer.take()
     }
 }
 

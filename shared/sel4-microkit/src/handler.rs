@@ -64,6 +64,10 @@ pub trait Handler {
         if bits != 0 {
             self.notified(ChannelSet(bits))?;
         }
+        // The first receive is a reply or returns the scheduling context: what was put off goes before it.
+        if let Some(action) = self.take_deferred_action() {
+            syscalls::send_message(action.prepare());
+        }
         watch::tell(Moment::Idle);
         if !pd_is_passive() {
             // First life or not: wakes the caller that the last one owed an answer.
