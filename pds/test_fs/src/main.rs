@@ -22,7 +22,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use fs_client::{Errno, Error, FileSystem};
-use sel4_microkit::{Handler, protection_domain};
+use sel4_microkit::{Channel, Handler, protection_domain};
 use test_fs_service::model::{self, Node, Random, Step, Tree};
 use test_fs_service::settings::{BYTES, Mode, Settings};
 use test_fs_service::{run, sums};
@@ -35,6 +35,14 @@ const STEPS_MAX: u32 = 400_000;
 
 /// The client that does what only one can do.
 const FIRST: &str = "test_a";
+/// The client that asks the service whether it lives, where the system has no time service to remind its
+/// supervisor.
+const ASKER: &str = "test_b";
+/// Its channel for that, of `quiet.xml`.
+const QUESTIONS: Channel = Channel::new(3);
+const QUESTION_MS: u64 = 20;
+const QUESTION_COUNT: u32 = 20;
+
 /// The client that means harm.
 const HOSTILE: &str = "test_b";
 
@@ -139,6 +147,11 @@ impl Test {
             Mode::ReadOnly => return self.read_only(),
             Mode::Failing => return self.failing(settings),
             Mode::Direct => return self.direct(topology),
+            Mode::Quiet if self.name == ASKER => {
+                ask();
+                return Ok(());
+            }
+            Mode::Quiet => return self.quiet(),
             Mode::Hostile if self.name == HOSTILE => return self.hostile(settings, topology),
             _ => {}
         }
@@ -149,9 +162,25 @@ impl Test {
             Mode::Many => self.many(settings, topology)?,
             Mode::Points => self.points(topology)?,
             Mode::Full => self.full()?,
-            Mode::ReadOnly | Mode::Failing | Mode::Direct => {}
+            Mode::ReadOnly | Mode::Failing | Mode::Direct | Mode::Quiet => {}
         }
         self.leave_sums()
+    }
+}
+
+/// Passes this time, without a request.
+fn pass(ms: u64) {
+    let start = recovery::ticks();
+    let ticks = recovery::ticks_per_second() * ms / 1_000;
+    while recovery::ticks() - start < ticks {
+        core::hint::spin_loop();
+    }
+}
+
+fn ask() {
+    for _ in 0..QUESTION_COUNT {
+        pass(QUESTION_MS);
+        QUESTIONS.notify();
     }
 }
 
@@ -184,7 +213,9 @@ fn init() -> impl Handler {
     };
     // The others take part where several clients make a difference.
     let several = [Mode::Random, Mode::Hostile, Mode::Many];
-    let takes_part = name == FIRST || several.contains(&settings.mode);
+    let takes_part = name == FIRST
+        || several.contains(&settings.mode)
+        || (settings.mode == Mode::Quiet && name == ASKER);
     let outcome = if takes_part {
         test.all(&settings, &topology)
     } else {

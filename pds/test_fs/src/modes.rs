@@ -14,12 +14,17 @@ use test_fs_service::model::{self, Node, Step};
 use test_fs_service::settings::Settings;
 use topology::Topology;
 
-use crate::{Test, Wrong};
+use crate::{Test, Wrong, pass};
 
 /// So often each operation meets each point, at least, and at most when it is never met: a checkpoint takes a
 /// log that is half full.
 const ROUNDS: u8 = 2;
 const ROUNDS_MAX: u8 = 100;
+/// What is appended before nobody asks for anything, and at a time.
+const QUIET_BYTES: usize = 4 * QUIET_PIECE_BYTES;
+const QUIET_PIECE_BYTES: usize = 16_384;
+/// Three times what the service takes to notice, in guest time.
+const QUIET_MS: u64 = 120;
 /// Points that a life passes before it serves, when nobody but `chaos` runs who could plant something there.
 const BEFORE_SERVICE: [&str; 6] = [
     "fs.before_replay",
@@ -196,6 +201,27 @@ impl Test {
             return Err("the disk never failed".to_string());
         }
         log::info!("FAILING kept={} failures={failures}", self.model.len());
+        Ok(())
+    }
+    /// Whole blocks that are appended and not synced are on the disk soon, although nobody asks for anything
+    /// any more (docs/decisions/0079): the host looks.
+    pub(crate) fn quiet(&mut self) -> Result<(), Wrong> {
+        self.begin()?;
+        let path = format!("{}quiet", self.prefix);
+        let contents = bytes(7, QUIET_BYTES);
+        let node = Node::file(contents.clone());
+        self.model.insert(path.clone(), node);
+        // Before the file: leaving a list is a request.
+        self.leave_sums()?;
+        let wrong = |error: Error| format!("quiet: {error}");
+        let options = OpenOptions::new().write(true).create_new(true);
+        let file = options.open(&self.fs, &path).map_err(wrong)?;
+        self.fs.sync().map_err(wrong)?;
+        for (number, piece) in contents.chunks(QUIET_PIECE_BYTES).enumerate() {
+            let offset = (number * QUIET_PIECE_BYTES) as u64;
+            file.write_all_at(offset, piece).map_err(wrong)?;
+        }
+        pass(QUIET_MS);
         Ok(())
     }
 }

@@ -36,6 +36,8 @@ pub enum Mode {
     Direct,
     /// Many requests under way at once.
     Many,
+    /// Writes, and then no more requests.
+    Quiet,
 }
 
 /// See the module.
@@ -70,6 +72,7 @@ impl Settings {
                 6 => Mode::Hostile,
                 7 => Mode::Direct,
                 8 => Mode::Many,
+                9 => Mode::Quiet,
                 _ => Mode::Random,
             },
             steps: word(12),
@@ -102,7 +105,7 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
-        for mode in [Mode::Random, Mode::Points, Mode::Failing, Mode::Many] {
+        for mode in [Mode::Random, Mode::Points, Mode::Failing, Mode::Quiet] {
             let settings = Settings {
                 seed: 0x1122_3344_5566_7788,
                 mode,

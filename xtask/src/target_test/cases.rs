@@ -300,6 +300,7 @@ pub const ALL: &[Case] = &[
     files::CASE_HOSTILE,
     files::CASE_DIRECT,
     files::CASE_MANY,
+    files::CASE_QUIET,
     files::CASE_READ_ONLY,
     files::CASE_ERRORS,
     files::CASE_FAILING,

@@ -39,6 +39,8 @@ const MANY: &[u8] = &settings(Mode::Many, 6000, 30);
 const READ_ONLY: &[u8] = &settings(Mode::ReadOnly, 0, 0);
 /// A disk that begins to fail.
 const FAILING: &[u8] = &settings(Mode::Failing, 30, 0);
+/// Appends, and then no more requests.
+const QUIET: &[u8] = &settings(Mode::Quiet, 0, 0);
 /// A full disk.
 const FULL: &[u8] = &settings(Mode::Full, 0, 0);
 /// Random steps until the power goes.
@@ -169,6 +171,18 @@ pub const CASE_MANY: Case = Case {
     at_least: &[("KILL pd=fs", 25), ("MANY under_way=48", 3)],
     show: &[run::PASS, "MANY"],
     timeout_s: 900,
+    ..FILES_KILLED
+};
+
+/// See `what`.
+pub const CASE_QUIET: Case = Case {
+    name: "files_quiet",
+    what: "what was appended and not synced is on the disk when nobody asks for anything any more",
+    system: SystemUnderTest::File(FILES_SYSTEM, &["pds/test_fs/quiet.xml"]),
+    prefill: &[("test_fs.settings", QUIET)],
+    expect: &["KINTSUGI|PASS test_a"],
+    forbid: &[FAULT],
+    timeout_s: 300,
     ..FILES_KILLED
 };
 
