@@ -178,10 +178,26 @@ impl<W: World> Service<W> {
         }
         self.set_clock(&has_notified);
         fault_point!("timer.looked");
+        self.fire();
+        fault_point!("timer.before_alarm");
+        self.set_alarm();
+        fault_point!("timer.after_alarm");
+    }
+
+    /// Fires what is due, and notifies whom that concerns.
+    ///
+    /// # Panics
+    ///
+    /// When that is due by our copy of the clock alone, which may have been damaged since it was compared
+    /// (campaign on seL4 release at 390b03f, seed 3, trial 1711: an application counted 438 billion periods).
+    fn fire(&mut self) {
+        let published = clock::resume(&self.page, self.clock.ticks_per_second);
         for number in 0..self.clients.len() {
             // Afresh for each: looking at and firing for others took time.
             let now_ns = self.now();
-            let has_come = |ns: u64| ns <= shown(black_box(&self.clock), self.world.ticks());
+            let has_come = |ns: u64| {
+                published.is_some_and(|clock| ns <= shown(black_box(&clock), self.world.ticks()))
+            };
             let client = &mut self.clients[number];
             let fired = client.fire(now_ns, self.clock.wall_ns(now_ns), has_come);
             if fired || client.is_to_be_reminded(now_ns) {
@@ -189,9 +205,6 @@ impl<W: World> Service<W> {
                 self.world.notify(number);
             }
         }
-        fault_point!("timer.before_alarm");
-        self.set_alarm();
-        fault_point!("timer.after_alarm");
     }
 
     /// The monotonic clock.

@@ -305,6 +305,20 @@ fn a_time_that_has_not_come_ends_the_life() {
     service.clients[0].fire(now + 3_000_000, now, |ns| ns <= now);
 }
 
+/// Campaign on seL4 release at 390b03f, seed 3, trial 1711.
+#[test]
+#[should_panic(expected = "has not come")]
+fn a_clock_that_is_damaged_once_it_was_compared_fires_nothing() {
+    let system = System::new(1);
+    let mut service = system.start(&Life::endless());
+    let mut client = system.client(0);
+    client.every(ms(1)).unwrap();
+    service.run(|_| true);
+    service.fire();
+    service.clock.ns_per_tick *= 1_000;
+    service.fire();
+}
+
 /// A timer that fires each millisecond, after 2.5 of them.
 fn fired_twice() -> (System, Service<Hold>, Timer) {
     let system = System::new(1);
