@@ -166,7 +166,7 @@ impl<W: World> Service<W> {
     /// for ever, above everybody (campaign on seL4 release, seed 1, trial 124). The next life mends the
     /// published one.
     pub fn run(&mut self, has_notified: impl Fn(usize) -> bool) {
-        let published = clock::resume(&self.page, self.clock.ticks_per_second);
+        let mut published = self.published();
         assert!(published == Some(self.clock), "the clock is damaged");
         let now_ns = self.now();
         for (number, client) in self.clients.iter_mut().enumerate() {
@@ -176,12 +176,18 @@ impl<W: World> Service<W> {
                 client.look(now_ns);
             }
         }
-        self.set_clock(&has_notified);
+        if self.set_clock(&has_notified) {
+            published = self.published();
+        }
         fault_point!("timer.looked");
-        self.fire();
+        self.fire(published);
         fault_point!("timer.before_alarm");
         self.set_alarm();
         fault_point!("timer.after_alarm");
+    }
+
+    fn published(&self) -> Option<Parameters> {
+        clock::resume(&self.page, self.clock.ticks_per_second)
     }
 
     /// Fires what is due, and notifies whom that concerns.
@@ -190,8 +196,7 @@ impl<W: World> Service<W> {
     ///
     /// When that is due by our copy of the clock alone, which may have been damaged since it was compared
     /// (campaign on seL4 release at 390b03f, seed 3, trial 1711: an application counted 438 billion periods).
-    fn fire(&mut self) {
-        let published = clock::resume(&self.page, self.clock.ticks_per_second);
+    fn fire(&mut self, published: Option<Parameters>) {
         for number in 0..self.clients.len() {
             // Afresh for each: looking at and firing for others took time.
             let now_ns = self.now();
@@ -218,7 +223,9 @@ impl<W: World> Service<W> {
         now_ns
     }
 
-    fn set_clock(&mut self, has_notified: &impl Fn(usize) -> bool) {
+    /// Carries out what clients ask for; says whether there was anything.
+    fn set_clock(&mut self, has_notified: &impl Fn(usize) -> bool) -> bool {
+        let mut any = false;
         for number in (0..self.clients.len()).filter(|number| has_notified(*number)) {
             let Some(request) = self.clients[number].set_clock_request() else {
                 continue;
@@ -232,7 +239,9 @@ impl<W: World> Service<W> {
             self.keep_wall(request.wall_ns, request.ticks);
             self.clients[number].set_clock_done(request.sequence);
             self.world.notify(number);
+            any = true;
         }
+        any
     }
 
     /// The device gets what is right, also while the clock slews to it: nobody sees the one run backwards

@@ -314,9 +314,10 @@ fn a_clock_that_is_damaged_once_it_was_compared_fires_nothing() {
     let mut client = system.client(0);
     client.every(ms(1)).unwrap();
     service.run(|_| true);
-    service.fire();
+    let published = service.published();
+    service.fire(published);
     service.clock.ns_per_tick *= 1_000;
-    service.fire();
+    service.fire(published);
 }
 
 /// A timer that fires each millisecond, after 2.5 of them.
