@@ -387,7 +387,7 @@ mod tests {
         assert_eq!(again.missing(9, 4), [2..4, 4..8, 8..9]);
         drop(again);
         let other = Journal::open(&path, &campaign(2), false).unwrap();
-        assert_eq!(other.missing(6, 3), [0..3, 3..6]);
+        assert_eq!(other.missing(3, 4), std::slice::from_ref(&(0..3)));
         std::fs::remove_file(&path).unwrap();
     }
 }
